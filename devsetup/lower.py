@@ -1,0 +1,102 @@
+"""Rich steps to primitives: the one place that says what a step does."""
+
+from __future__ import annotations
+
+from devsetup.steps import (
+    BUILD,
+    ApplyPatch,
+    Command,
+    Env,
+    Extract,
+    Fetch,
+    Guarded,
+    Obtain,
+    PackagesInstalled,
+    PatchApplied,
+    PathExists,
+    Primitive,
+    PythonEnv,
+    Run,
+    Step,
+    SystemPackages,
+    Unpack,
+    WriteFile,
+)
+
+_NONINTERACTIVE = (("DEBIAN_FRONTEND", "noninteractive"),)
+
+# Refresh the index first: on a fresh machine it is empty or stale, and a name would not be found.
+_INSTALL: dict[str, tuple[tuple[str, ...], ...]] = {
+    "apt": (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends")),
+    "dnf": (("dnf", "install", "-y", "--setopt=install_weak_deps=False"),),
+    "pacman": (("pacman", "-Sy", "--needed", "--noconfirm"),),
+    "brew": (("brew", "install"),),
+}
+
+
+def install_commands(manager: str, names: tuple[str, ...]) -> tuple[Command, ...]:
+    """The exact commands that install packages; only Homebrew's needs no root."""
+    *before, last = _INSTALL[manager]
+    return tuple(
+        Command(argv=argv, env=_NONINTERACTIVE if manager == "apt" else (), privileged=manager != "brew")
+        for argv in (*before, (*last, *names))
+    )
+
+
+def patch_file(step: ApplyPatch) -> str:
+    """Where a step's diff is written before it is applied."""
+    return f"{BUILD}/patches/{step.name}"
+
+
+def patch_command(tree: str, patch: str, *flags: str) -> tuple[str, ...]:
+    """GNU patch without its leniency: exact context, no prompt, no reversal, no backup or reject files."""
+    strict = ("--strip=1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", "--reject-file=-")
+    return ("patch", *strict, *flags, f"--directory={tree}", f"--input={patch}")
+
+
+def lower(step: Step) -> tuple[Primitive, ...]:
+    """What a step does, in primitives, in order."""
+    match step:
+        case SystemPackages(manager=manager, names=names):
+            have = PackagesInstalled(manager=manager, names=names)
+            return (Guarded(unless=have, then=install_commands(manager, names)),)
+        case Fetch(name=name, sources=sources):
+            return (Obtain(name=name, sources=sources),)
+        case Unpack(name=name, into=into):
+            return (Extract(name=name, into=into),)
+        case ApplyPatch():
+            return _apply_patch(step)
+        case Run(argv=argv, cwd=cwd, env=env, unless=unless):
+            command = Command(argv=argv, cwd=cwd, env=env)
+            return (command,) if unless is None else (Guarded(unless=unless, then=(command,)),)
+        case PythonEnv():
+            return _python_env(step)
+        case WriteFile() | Env():
+            return (step,)
+
+
+def _apply_patch(step: ApplyPatch) -> tuple[Primitive, ...]:
+    patch = patch_file(step)
+    apply = (
+        Command(argv=patch_command(step.tree, patch, "--forward", "--dry-run")),
+        Command(argv=patch_command(step.tree, patch, "--forward")),
+    )
+    return (
+        WriteFile(path=patch, content=step.text),
+        Guarded(unless=PatchApplied(patch=patch, tree=step.tree), then=apply),
+    )
+
+
+def _python_env(step: PythonEnv) -> tuple[Primitive, ...]:
+    python = f"{step.path}/bin/python"
+    made: tuple[Primitive, ...] = (
+        Guarded(
+            unless=PathExists(path=python),
+            then=(Command(argv=(step.python, "-m", "venv", step.path)),),
+        ),
+        Command(argv=(python, "-m", "pip", "install", "--disable-pip-version-check", *step.requirements)),
+    )
+    if not step.paths:
+        return made
+    path_file = f"{step.path}/{step.site_packages}/devsetup.pth"
+    return (*made, WriteFile(path=path_file, content="".join(f"{line}\n" for line in step.paths)))

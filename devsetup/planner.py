@@ -1,0 +1,158 @@
+"""Wanted recipes and facts to a plan. Pure: the same facts give the same plan, byte for byte."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from devsetup.errors import InvalidInput, Refused, UsageError
+from devsetup.plan import Identity, Part, Plan, PlannedPatch
+from devsetup.recipe import Context, Option, Recipe, SystemLibrary
+from devsetup.steps import Source, Step, SystemPackages
+
+if TYPE_CHECKING:
+    from devsetup.facts import Facts
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """All that planning needs besides facts.
+
+    Attributes:
+        recipe: name to recipe; raises UsageError for an unknown name.
+        texts: a recipe's patches and workloads, by path relative to the catalogue's root.
+        libraries: the package names of `hosts/libraries.toml`.
+    """
+
+    recipe: Callable[[str], Recipe]
+    texts: Callable[[Recipe], dict[str, str]]
+    libraries: Mapping[str, SystemLibrary]
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asked for.
+
+    Attributes:
+        names: recipes, in the user's order.
+        options: `--option` values; each must belong to one of the recipes planned.
+        sources: recipe name to the source that replaces the recipe's own (`--source`).
+    """
+
+    names: tuple[str, ...]
+    options: dict[str, str] = {}
+    sources: dict[str, Source] = {}
+
+
+def make_plan(wish: Wish, facts: Facts, catalogue: Catalogue) -> Plan:
+    """Resolve what is wanted for a machine.
+
+    Raises:
+        UsageError: an unknown recipe, option or option value.
+        Refused: a recipe does not support this machine; the message is the recipe's own reason.
+        InvalidInput: recipes need each other in a circle, or a patch is malformed.
+    """
+    recipes = _closure(wish.names, catalogue)
+    _check_options(wish.options, recipes)
+    parts: dict[str, Part] = {}
+    for name in _ordered(recipes):
+        parts[name] = _part(recipes[name], wish, facts, catalogue, parts)
+    wanted = tuple(dict.fromkeys(parts[name].key for name in wish.names))
+    return Plan(facts=facts, parts=tuple(parts.values()), wanted=wanted)
+
+
+def _closure(names: tuple[str, ...], catalogue: Catalogue) -> dict[str, Recipe]:
+    found: dict[str, Recipe] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = catalogue.recipe(name)
+            waiting += found[name].needs
+    return found
+
+
+def _ordered(recipes: dict[str, Recipe]) -> tuple[str, ...]:
+    graph = {name: recipe.needs for name, recipe in recipes.items()}
+    try:
+        return tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        raise InvalidInput(f"recipes need each other in a circle: {' -> '.join(error.args[1])}") from error
+
+
+def _check_options(options: Mapping[str, str], recipes: Mapping[str, Recipe]) -> None:
+    known = {option.name: option for recipe in recipes.values() for option in recipe.options}
+    for name, value in options.items():
+        if name not in known:
+            offered = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"no option {name!r} here", f"options of {', '.join(recipes)}: {offered}")
+        if value not in known[name].choices:
+            raise UsageError(f"option {name} cannot be {value!r}", f"choose one of: {', '.join(known[name].choices)}")
+
+
+def _part(recipe: Recipe, wish: Wish, facts: Facts, catalogue: Catalogue, parts: Mapping[str, Part]) -> Part:
+    options = {option.name: wish.options.get(option.name, _default(option, facts)) for option in recipe.options}
+    reason = recipe.supports(facts, options) if recipe.supports else None
+    if reason:
+        raise Refused(f"{recipe.name} cannot be installed here: {reason}")
+    chosen = wish.sources.get(recipe.name)
+    context = Context(
+        recipe=recipe,
+        facts=facts,
+        options=options,
+        sources=(chosen,) if chosen else recipe.sources,
+        texts=catalogue.texts(recipe),
+    )
+    packages = _packages(recipe, options, facts, catalogue.libraries)
+    first: tuple[Step, ...] = (packages,) if packages else ()
+    return Part(
+        name=recipe.name,
+        version=recipe.version,
+        summary=recipe.summary,
+        identity=Identity(os=facts.os.id, version=facts.os.version, arch=facts.arch, libc=facts.libc),
+        options=options,
+        needs=tuple(parts[need].key for need in recipe.needs),
+        sources=context.sources,
+        patches=tuple(_planned_patches(recipe, facts, options)),
+        steps=(*first, *recipe.steps(context)),
+        proofs=recipe.proofs,
+        memory_per_job_mb=recipe.memory_per_job_mb,
+    )
+
+
+def _default(option: Option, facts: Facts) -> str:
+    return next((value for when, value in option.defaults if when.verdict(facts).holds), option.default)
+
+
+def _packages(
+    recipe: Recipe, options: Mapping[str, str], facts: Facts, libraries: Mapping[str, SystemLibrary]
+) -> SystemPackages | None:
+    wanted = list(recipe.libraries)
+    for when, names in recipe.option_libraries:
+        if when.verdict(facts, options).holds:
+            wanted += names
+    packages: list[str] = []
+    for name in wanted:
+        if name not in libraries:
+            raise InvalidInput(f"recipe {recipe.name} needs library {name!r}, which hosts/libraries.toml does not list")
+        packages += libraries[name].names(facts.package_manager)
+    unique = tuple(sorted(dict.fromkeys(packages)))
+    return SystemPackages(manager=facts.package_manager, names=unique) if unique else None
+
+
+def _planned_patches(recipe: Recipe, facts: Facts, options: Mapping[str, str]) -> list[PlannedPatch]:
+    planned = []
+    for patch in recipe.patches:
+        verdict = patch.when.verdict(facts, options)
+        planned.append(
+            PlannedPatch(
+                name=patch.name,
+                why=patch.why,
+                when=str(patch.when),
+                needed=verdict.holds,
+                because=verdict.because,
+                upstream=patch.upstream,
+            )
+        )
+    return planned

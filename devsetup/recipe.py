@@ -1,0 +1,158 @@
+"""What recipe authors import: a recipe is data first, then one function that yields steps.
+
+    RECIPE = Recipe(name="leveldb", summary=..., licence=..., sources=..., libraries=..., patches=..., steps=steps)
+
+The function is pure: it sees a `Context` (facts, options, texts) and yields `devsetup.steps`. It opens no file, starts
+no process and reads no environment; a test runs every recipe on every declared host with all of that forbidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from devsetup import patching
+from devsetup.errors import InvalidInput
+from devsetup.facts import Facts
+from devsetup.proofs import Check, Import, LinkClosure, Proof, Workload
+from devsetup.steps import ApplyPatch, Fetch, Source, Step, Unpack
+from devsetup.when import When
+
+__all__ = [
+    "Check",
+    "Context",
+    "Import",
+    "LinkClosure",
+    "Option",
+    "Patch",
+    "Recipe",
+    "SystemLibrary",
+    "When",
+    "Workload",
+]
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Patch(_Data, frozen=True, kw_only=True):
+    """A patch file of the recipe, with its condition, reason and origin.
+
+    Attributes:
+        name: file name under `patches/<recipe>/`.
+        when: on which machines it is needed.
+        why: one line: what breaks without it.
+        upstream: URL of the issue or pull request that explains it.
+    """
+
+    name: str
+    why: str
+    when: When = When()
+    upstream: str = ""
+
+
+class Option(_Data, frozen=True, kw_only=True):
+    """A choice that the user has: `--option NAME=VALUE`.
+
+    Attributes:
+        choices: the values allowed.
+        default: the value when nothing is said, unless an entry of `defaults` holds.
+        defaults: (condition, value): the first that holds on the machine wins.
+    """
+
+    name: str
+    help: str
+    choices: tuple[str, ...]
+    default: str
+    defaults: tuple[tuple[When, str], ...] = ()
+
+
+class SystemLibrary(_Data, frozen=True, kw_only=True):
+    """What a library is called by each package manager; an entry of `hosts/libraries.toml`.
+
+    Attributes:
+        apt, dnf, brew, pacman: package names. The first one's version counts as the library's version.
+        pkg_config: the pkg-config module that knows the version where no package manager does.
+    """
+
+    apt: tuple[str, ...] = ()
+    dnf: tuple[str, ...] = ()
+    brew: tuple[str, ...] = ()
+    pacman: tuple[str, ...] = ()
+    pkg_config: str = ""
+
+    def names(self, manager: str) -> tuple[str, ...]:
+        """Package names for a manager (`apt`, `dnf`, `brew`, `pacman`); empty when there are none."""
+        return {"apt": self.apt, "dnf": self.dnf, "brew": self.brew, "pacman": self.pacman}.get(manager, ())
+
+
+class Context(_Data, frozen=True, kw_only=True):
+    """What a recipe's function may look at."""
+
+    recipe: Recipe
+    facts: Facts
+    options: dict[str, str]
+    sources: tuple[Source, ...]
+    texts: dict[str, str]
+
+    def text(self, name: str) -> str:
+        """A text file that ships with the recipe, such as `workloads/caffe/lenet.py`."""
+        if name not in self.texts:
+            raise InvalidInput(f"recipe {self.recipe.name} uses {name}, which does not ship with it")
+        return self.texts[name]
+
+    def source(self, into: str) -> Iterator[Step]:
+        """Fetch one of the recipe's sources and unpack it."""
+        yield Fetch(name=self.recipe.name, sources=self.sources)
+        yield Unpack(name=self.recipe.name, into=into)
+
+    def patches(self, tree: str) -> Iterator[Step]:
+        """Apply, in order, the recipe's patches whose condition holds here.
+
+        Raises:
+            InvalidInput: a patch is malformed or unsafe (see `patching.check`).
+        """
+        values = {"facts": self.facts, "options": self.options}
+        for patch in self.recipe.patches:
+            if not patch.when.verdict(self.facts, self.options).holds:
+                continue
+            name = f"patches/{self.recipe.name}/{patch.name}"
+            diff = patching.check(patching.render(self.text(name), values, name=name), name=name)
+            yield ApplyPatch(name=patch.name, tree=tree, text=diff.text, why=patch.why, upstream=patch.upstream)
+
+
+class Recipe(_Data, frozen=True, kw_only=True):
+    """How to install one thing, and how to prove that it works.
+
+    Attributes:
+        version: what is installed, in upstream's words.
+        licence: SPDX identifier.
+        sources: alternatives, tried in order, each pinned by sha256.
+        needs: names of other recipes.
+        libraries: logical names in `hosts/libraries.toml`, whose packages the plan installs first.
+        option_libraries: (condition, logical names): further libraries that depend on options or the machine.
+        supports: facts and options to None, or the sentence that says why this machine cannot do it.
+        steps: yields the steps.
+        memory_per_job_mb: peak memory of one compile job.
+        seen: (platform, status, what was seen): status is `run`, `simulated` or `untried`.
+    """
+
+    name: str
+    version: str
+    summary: str
+    homepage: str
+    licence: str
+    steps: Callable[[Context], Iterator[Step]]
+    sources: tuple[Source, ...] = ()
+    options: tuple[Option, ...] = ()
+    needs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    option_libraries: tuple[tuple[When, tuple[str, ...]], ...] = ()
+    patches: tuple[Patch, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    supports: Callable[[Facts, Mapping[str, str]], str | None] | None = None
+    memory_per_job_mb: int = 0
+    keywords: tuple[str, ...] = ()
+    seen: tuple[tuple[str, str, str], ...] = ()

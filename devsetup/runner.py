@@ -1,0 +1,216 @@
+"""Starting processes: the only module that does.
+
+Every child runs in its own process group with standard input closed, so that nothing can prompt, and the whole group
+ends when its time is up or the user presses Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import msgspec
+
+from devsetup.errors import DevsetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_TAIL_LINES = 400
+_CAPTURE_BYTES = 1 << 20
+_GRACE_S = 3.0
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """How a process ended.
+
+    Attributes:
+        returncode: exit status; negative for a signal; 124 when its time was up.
+        output: what it printed: all of it for `capture` (stdout alone, at most 1 MiB), the last 400 lines for `stream`.
+        error: stderr of `capture`.
+    """
+
+    argv: tuple[str, ...]
+    returncode: int
+    output: str
+    error: str = ""
+
+
+class Capture(Protocol):
+    """`Runner.capture` as `fetch`, which may not import this module, needs it."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Completed:
+        """Run a command to its end."""
+
+
+class MissingProgram(DevsetupError):
+    """The first word of a command is no program here."""
+
+
+class Runner:
+    """Runs commands on this machine."""
+
+    def capture(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Completed:
+        """Run a command to its end and keep what it printed.
+
+        Args:
+            argv: program and arguments.
+            cwd: working directory.
+            env: the whole environment; None inherits ours.
+            timeout_s: after so many seconds the process group is ended and the status is 124.
+
+        Raises:
+            MissingProgram: there is no such program.
+        """
+        with _started(argv, cwd, env, merge=False) as process:
+            try:
+                out, err = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                out, err = process.communicate()
+                return Completed(tuple(argv), 124, _text(out), _text(err))
+        return Completed(tuple(argv), process.returncode, _text(out), _text(err))
+
+    def stream(  # noqa: PLR0913 - one keyword for each property of a process
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        log: BinaryIO | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a command and pass on each line (stdout and stderr together) as it comes.
+
+        Args:
+            argv: program and arguments.
+            cwd: working directory.
+            env: the whole environment; None inherits ours.
+            timeout_s: after so many seconds the process group is ended and the status is 124.
+            log: every byte is copied here.
+            on_line: called with each line, decoded, without its newline.
+
+        Raises:
+            MissingProgram: there is no such program.
+        """
+        tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        timed_out = threading.Event()
+        with _started(argv, cwd, env, merge=True) as process:
+            watch = _watch(process, timeout_s, timed_out)
+            assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+            for raw in process.stdout:
+                if log is not None:
+                    log.write(raw)
+                line = raw.decode("utf-8", "replace").rstrip("\r\n")
+                tail.append(line)
+                if on_line is not None:
+                    on_line(line)
+            code = process.wait()
+            if watch is not None:
+                watch.cancel()
+        return Completed(tuple(argv), 124 if timed_out.is_set() else code, "\n".join(tail))
+
+    def become(self, argv: Sequence[str], env: Mapping[str, str]) -> int:
+        """Run an interactive program in our place, on our terminal, and return its exit status."""
+        program = shutil.which(argv[0], path=env.get("PATH"))
+        if program is None:
+            raise MissingProgram(f"{argv[0]} was not found", f"looked in {env.get('PATH', '')}")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        process = subprocess.Popen([program, *argv[1:]], env=dict(env))
+        while True:
+            # Ctrl-C is the child's to handle: it shares our terminal.
+            with contextlib.suppress(KeyboardInterrupt):
+                code = process.wait()
+                return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _started(
+    argv: Sequence[str], cwd: str | None, env: Mapping[str, str] | None, *, merge: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    path = (env if env is not None else os.environ).get("PATH")
+    program = shutil.which(argv[0], path=path)
+    if program is None:
+        raise MissingProgram(f"{argv[0]} was not found", f"looked in {path}")
+    process = subprocess.Popen(
+        [program, *argv[1:]],
+        cwd=cwd,
+        env=dict(env) if env is not None else None,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _watch(
+    process: subprocess.Popen[bytes], timeout_s: float | None, timed_out: threading.Event
+) -> threading.Timer | None:
+    if timeout_s is None:
+        return None
+
+    def expire() -> None:
+        timed_out.set()
+        _end(process)
+
+    watch = threading.Timer(timeout_s, expire)
+    watch.daemon = True
+    watch.start()
+    return watch
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the whole process group: ask, wait a little, insist."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        deadline = time.monotonic() + _GRACE_S
+        while time.monotonic() < deadline:
+            if process.poll() is not None and not _group_alive(process.pid):
+                return
+            time.sleep(0.02)
+
+
+def _group_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _text(data: bytes) -> str:
+    return data[:_CAPTURE_BYTES].decode("utf-8", "replace")

@@ -1,0 +1,238 @@
+"""Steps that recipe authors yield, guards as data, and the primitives that steps lower to.
+
+Three closed unions of frozen structs. Commands are argv tuples, never shell strings; quoting happens once, in the
+renderers. Paths and texts may hold places that are known only when the plan runs:
+
+    @PREFIX@        where this install lives
+    @BUILD@         a scratch directory, removed after success
+    @JOBS@          how many compile jobs to run
+    @PREFIX:NAME@   the prefix of another recipe that this one needs
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from devsetup.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "@PREFIX@"
+BUILD = "@BUILD@"
+JOBS = "@JOBS@"
+
+_PLACE = re.compile(r"@(PREFIX(?::[a-z0-9_-]+)?|BUILD|JOBS|ARTIFACTS)@")
+
+
+def substitute(text: str, places: Mapping[str, str]) -> str:
+    """Fill the places of a text.
+
+    Args:
+        text: anything; only the places listed in the module's docstring are touched.
+        places: place name without the at-signs (`PREFIX`, `PREFIX:cuda`) to its value.
+
+    Raises:
+        InvalidInput: the text names a place that has no value here.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in places:
+            raise InvalidInput(f"a step uses @{name}@, which has no meaning there")
+        return places[name]
+
+    return _PLACE.sub(value, text)
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+# Sources: where a recipe's files come from. Each is pinned by sha256 and tried in order.
+
+
+class UrlSource(_Data, frozen=True, kw_only=True):
+    """A file at an upstream project's own URL.
+
+    Attributes:
+        id: which source this is (`1.0`); the receipt records it.
+        strip: how many leading path components its members carry.
+    """
+
+    id: str
+    url: str
+    sha256: str
+    strip: int = 1
+
+
+class DebianSource(_Data, frozen=True, kw_only=True):
+    """One file of a Debian source package, fetched by name with apt through the machine's own mirror."""
+
+    id: str
+    package: str
+    version: str
+    suite: str
+    file: str
+    sha256: str
+    strip: int = 0
+
+
+class LocalSource(_Data, frozen=True, kw_only=True):
+    """A tarball or a tree that the user named with `--source`.
+
+    Attributes:
+        sha256: of the file; of a tree, the digest that `fetch.tree_digest` computes.
+        tree: the path is a directory, to be copied.
+    """
+
+    id: str
+    path: str
+    sha256: str
+    strip: int = 0
+    tree: bool = False
+
+
+Source = UrlSource | DebianSource | LocalSource
+
+# Guards: questions that only the running plan can answer. A guarded step is left out when the answer is yes.
+
+
+class PathExists(_Data, frozen=True, kw_only=True):
+    """A file or directory is there."""
+
+    path: str
+
+
+class PatchApplied(_Data, frozen=True, kw_only=True):
+    """The tree already holds what the patch would do (it reverses cleanly)."""
+
+    patch: str
+    tree: str
+
+
+class PackagesInstalled(_Data, frozen=True, kw_only=True):
+    """The package manager has every one of these packages installed."""
+
+    manager: str
+    names: tuple[str, ...]
+
+
+Guard = PathExists | PatchApplied | PackagesInstalled
+
+# Rich steps: what recipe authors yield.
+
+
+class SystemPackages(_Data, frozen=True, kw_only=True):
+    """Packages of the machine's own package manager, by its own names."""
+
+    manager: str
+    names: tuple[str, ...]
+
+
+class Fetch(_Data, frozen=True, kw_only=True):
+    """Obtain one of several equivalent sources and verify its sha256."""
+
+    name: str
+    sources: tuple[Source, ...]
+
+
+class Unpack(_Data, frozen=True, kw_only=True):
+    """Extract what `Fetch` of the same name obtained, or copy it when it is a tree."""
+
+    name: str
+    into: str
+
+
+class ApplyPatch(_Data, frozen=True, kw_only=True):
+    """Apply a unified diff strictly: exact context, dry run first, a success when the tree already has it."""
+
+    name: str
+    tree: str
+    text: str
+    why: str
+    upstream: str = ""
+
+
+class WriteFile(_Data, frozen=True, kw_only=True):
+    """Write a text file, creating its directories. Both a step and a primitive."""
+
+    path: str
+    content: str
+    executable: bool = False
+
+
+class Run(_Data, frozen=True, kw_only=True):
+    """Run a command. `title` is what progress shows; `env` is added to the plan's clean environment."""
+
+    argv: tuple[str, ...]
+    title: str
+    cwd: str = BUILD
+    env: tuple[tuple[str, str], ...] = ()
+    unless: Guard | None = None
+
+
+class PythonEnv(_Data, frozen=True, kw_only=True):
+    """A virtual environment with pinned packages.
+
+    Attributes:
+        python: the base interpreter.
+        requirements: pip requirements, pinned.
+        paths: directories to add to `sys.path`, relative to site-packages so that the prefix stays self-contained.
+        site_packages: the environment's site-packages, relative to `path` (`lib/python3.11/site-packages`).
+    """
+
+    path: str
+    python: str
+    requirements: tuple[str, ...]
+    site_packages: str
+    paths: tuple[str, ...] = ()
+
+
+class Env(_Data, frozen=True, kw_only=True):
+    """A variable that using the install needs: replaced, or prepended to with a colon. Both a step and a primitive."""
+
+    name: str
+    value: str
+    mode: Literal["set", "prepend"] = "set"
+
+
+Step = SystemPackages | Fetch | Unpack | ApplyPatch | WriteFile | Run | PythonEnv | Env
+
+# Primitives: what the local runner and every renderer consume.
+
+
+class Command(_Data, frozen=True, kw_only=True):
+    """One process. `privileged` commands need root and are shown, with consent asked, before anything else runs."""
+
+    argv: tuple[str, ...]
+    cwd: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    privileged: bool = False
+
+
+class Obtain(_Data, frozen=True, kw_only=True):
+    """Have one of the sources as a verified local file (or tree) under a name."""
+
+    name: str
+    sources: tuple[Source, ...]
+
+
+class Extract(_Data, frozen=True, kw_only=True):
+    """Extract the obtained source of that name into a new directory, refusing unsafe members."""
+
+    name: str
+    into: str
+
+
+class Guarded(_Data, frozen=True, kw_only=True):
+    """Do `then` unless the guard already holds."""
+
+    unless: Guard
+    then: tuple[Command | Obtain | Extract | WriteFile, ...]
+
+
+Primitive = Command | Obtain | Extract | WriteFile | Env | Guarded

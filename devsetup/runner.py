@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -42,20 +42,6 @@ class Completed(msgspec.Struct, frozen=True):
     returncode: int
     output: str
     error: str = ""
-
-
-class Capture(Protocol):
-    """`Runner.capture` as `fetch`, which may not import this module, needs it."""
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> Completed:
-        """Run a command to its end."""
 
 
 class MissingProgram(DevsetupError):
@@ -93,7 +79,7 @@ class Runner:
                 return Completed(tuple(argv), 124, _text(out), _text(err))
         return Completed(tuple(argv), process.returncode, _text(out), _text(err))
 
-    def stream(  # noqa: PLR0913 - one keyword for each property of a process
+    def stream(
         self,
         argv: Sequence[str],
         *,

@@ -49,8 +49,11 @@ def patch_file(step: ApplyPatch) -> str:
 
 
 def patch_command(tree: str, patch: str, *flags: str) -> tuple[str, ...]:
-    """GNU patch without its leniency: exact context, no prompt, no reversal, no backup or reject files."""
-    strict = ("--strip=1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", "--reject-file=-")
+    """GNU patch without its leniency: exact context, no prompt, no backup or reject files.
+
+    `--force`, not `--batch`: the latter silently reverses a patch that is already applied, with status 0.
+    """
+    strict = ("--strip=1", "--fuzz=0", "--force", "--no-backup-if-mismatch", "--reject-file=-")
     return ("patch", *strict, *flags, f"--directory={tree}", f"--input={patch}")
 
 
@@ -66,9 +69,9 @@ def lower(step: Step) -> tuple[Primitive, ...]:
             return (Extract(name=name, into=into),)
         case ApplyPatch():
             return _apply_patch(step)
-        case Run(argv=argv, cwd=cwd, env=env, unless=unless):
-            command = Command(argv=argv, cwd=cwd, env=env)
-            return (command,) if unless is None else (Guarded(unless=unless, then=(command,)),)
+        case Run(argv=argv, then=then, cwd=cwd, env=env, unless=unless):
+            commands = tuple(Command(argv=each, cwd=cwd, env=env) for each in (argv, *then))
+            return commands if unless is None else (Guarded(unless=unless, then=commands),)
         case PythonEnv():
             return _python_env(step)
         case WriteFile() | Env():

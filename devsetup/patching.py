@@ -24,6 +24,7 @@ _EXTENDED = re.compile(
     r"^(copy from|copy to|rename from|rename to|GIT binary patch|Binary files |old mode|new mode|similarity index)",
     re.MULTILINE,
 )
+_HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _HEADER = re.compile(r"^(?:---|\+\+\+) ([^\t\n]+)", re.MULTILINE)
 
 
@@ -87,6 +88,7 @@ def check(text: str, *, name: str) -> Diff:
         raise InvalidInput(f"{name}: has a `{extended.group(1).strip()}` header; only plain unified diffs are accepted")
     for path in _HEADER.findall(text):
         _check_path(path.strip(), name)
+    _check_hunks(text.splitlines(), name)
     import unidiff  # noqa: PLC0415 - only planning needs it
 
     try:
@@ -96,6 +98,28 @@ def check(text: str, *, name: str) -> Diff:
     if not patch or not any(len(file) for file in patch):
         raise InvalidInput(f"{name}: is empty; it changes nothing")
     return Diff(text, tuple(file.path for file in patch), patch.added, patch.removed)
+
+
+def _check_hunks(lines: list[str], name: str) -> None:
+    """Every hunk holds exactly the lines that its header promises: parsers and GNU patch drop the surplus silently."""
+    old = new = 0
+    inside = False
+    for number, line in enumerate(lines, 1):
+        header = _HUNK.match(line)
+        if old or new:
+            old -= line[:1] in {" ", "-", ""}
+            new -= line[:1] in {" ", "+", ""}
+        elif header:
+            old, new = (int(count) if count else 1 for count in header.groups())
+            inside = True
+        elif inside and line[:1] in {" ", "-", "+"} and not line.startswith("--- "):
+            raise InvalidInput(f"{name}: line {number} lies outside its hunk, whose header promises fewer lines")
+        elif not line.startswith("\\"):
+            inside = False
+        if old < 0 or new < 0:
+            raise InvalidInput(f"{name}: line {number} does not fit the line counts of its hunk's header")
+    if old or new:
+        raise InvalidInput(f"{name}: is not a well-formed unified diff: its last hunk is cut off")
 
 
 def _check_path(path: str, name: str) -> None:

@@ -48,6 +48,7 @@ class Part(_Planned, frozen=True, kw_only=True):
         needs: keys of the parts that this one uses.
         steps: in order, system packages first.
         memory_per_job_mb: peak memory of one compile job, which bounds the number of jobs.
+        disk_mb: room that building takes at its peak, build tree and prefix together.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Part(_Planned, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     proofs: tuple[Proof, ...] = ()
     memory_per_job_mb: int = 0
+    disk_mb: int = 0
 
     @property
     def digest(self) -> str:

@@ -118,6 +118,7 @@ def _part(recipe: Recipe, wish: Wish, facts: Facts, catalogue: Catalogue, parts:
         steps=(*first, *recipe.steps(context)),
         proofs=recipe.proofs,
         memory_per_job_mb=recipe.memory_per_job_mb,
+        disk_mb=recipe.disk_mb,
     )
 
 

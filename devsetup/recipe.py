@@ -136,6 +136,7 @@ class Recipe(_Data, frozen=True, kw_only=True):
         supports: facts and options to None, or the sentence that says why this machine cannot do it.
         steps: yields the steps.
         memory_per_job_mb: peak memory of one compile job.
+        disk_mb: room that building takes at its peak, build tree and prefix together.
         seen: (platform, status, what was seen): status is `run`, `simulated` or `untried`.
     """
 
@@ -154,5 +155,6 @@ class Recipe(_Data, frozen=True, kw_only=True):
     proofs: tuple[Proof, ...] = ()
     supports: Callable[[Facts, Mapping[str, str]], str | None] | None = None
     memory_per_job_mb: int = 0
+    disk_mb: int = 0
     keywords: tuple[str, ...] = ()
     seen: tuple[tuple[str, str, str], ...] = ()

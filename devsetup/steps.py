@@ -166,10 +166,16 @@ class WriteFile(_Data, frozen=True, kw_only=True):
 
 
 class Run(_Data, frozen=True, kw_only=True):
-    """Run a command. `title` is what progress shows; `env` is added to the plan's clean environment."""
+    """Run a command, and further ones of the same step after it.
+
+    Attributes:
+        title: what progress shows.
+        env: added to the plan's clean environment.
+    """
 
     argv: tuple[str, ...]
     title: str
+    then: tuple[tuple[str, ...], ...] = ()
     cwd: str = BUILD
     env: tuple[tuple[str, str], ...] = ()
     unless: Guard | None = None
@@ -197,10 +203,32 @@ class Env(_Data, frozen=True, kw_only=True):
 
     name: str
     value: str
-    mode: Literal["set", "prepend"] = "set"
+    mode: Literal["set", "prepend"] = "prepend"
 
 
 Step = SystemPackages | Fetch | Unpack | ApplyPatch | WriteFile | Run | PythonEnv | Env
+
+
+def title(step: Step) -> str:
+    """What progress shows for a step, and what a failure names."""
+    match step:
+        case SystemPackages(manager=manager, names=names):
+            return f"system packages ({manager}): {len(names)}"
+        case Fetch(name=name):
+            return f"fetch {name}"
+        case Unpack(name=name):
+            return f"unpack {name}"
+        case ApplyPatch(name=name, why=why):
+            return f"patch {name}: {why}"
+        case WriteFile(path=path):
+            return f"write {path.rpartition('/')[2]}"
+        case Run(title=text):
+            return text
+        case PythonEnv(requirements=requirements):
+            return f"Python environment: {len(requirements)} packages"
+        case Env(name=name):
+            return f"activation sets {name}"
+
 
 # Primitives: what the local runner and every renderer consume.
 

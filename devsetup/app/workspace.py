@@ -1,0 +1,68 @@
+"""What every use case works with: a home, a catalogue, this machine."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from devsetup import probe
+from devsetup.execute.environment import clean
+from devsetup.loader import Loader, default_root
+from devsetup.planner import Wish, make_plan
+from devsetup.receipts import Receipts
+from devsetup.runner import Runner
+from devsetup.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from devsetup.facts import Facts
+    from devsetup.plan import Plan
+
+
+class Workspace:
+    """A devsetup home on this machine.
+
+    Attributes:
+        home: holds the store, receipts, downloads and logs; created by the first install, not before.
+        environ: the environment that the user started us with.
+    """
+
+    def __init__(self, home: Path, environ: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.environ = dict(os.environ if environ is None else environ)
+        self.loader = Loader(default_root(self.environ))
+        self.runner = Runner()
+        self.receipts = Receipts(home)
+        self.store = Store(home)
+
+    def facts(self, on: str | None = None) -> Facts:
+        """This machine as recipes see it, or a declared host by name or path.
+
+        Raises:
+            UsageError: no such host.
+            InvalidInput: its file is malformed.
+        """
+        if on is not None:
+            return self.loader.host(on)
+        return probe.machine(self.runner, self.loader.libraries(), self.loader.declared, environ=self.environ)
+
+    def plan(self, wish: Wish, on: str | None = None) -> Plan:
+        """What would be done for a wish, here or on a declared host. Runs nothing.
+
+        Raises:
+            UsageError, InvalidInput, Refused: see `planner.make_plan`.
+        """
+        catalogue = self.loader.catalogue()
+        for name in wish.names:
+            catalogue.recipe(name)  # a misspelt name is told before the machine is looked at
+        return make_plan(wish, self.facts(on), catalogue)
+
+    def absent(self, manager: str, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of these system packages are not installed now."""
+        return probe.missing_packages(self.runner, manager, names)
+
+    def clean_env(self, facts: Facts) -> dict[str, str]:
+        """The environment for builds and proofs."""
+        return clean(self.environ, macos=facts.os.id == "macos")

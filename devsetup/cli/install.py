@@ -1,0 +1,151 @@
+"""`install` and `plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from devsetup.cli.root import Command, Session, json_option, names_argument, on_option, yes_option
+from devsetup.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from devsetup.app.installing import Preview
+    from devsetup.planner import Wish
+
+_option = click.option(
+    "--option", "options", multiple=True, metavar="K=V", help="Choose a recipe's option (see `devsetup info NAME`)."
+)
+_source = click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Use this tarball or source tree instead of the recipe's sources.",
+)
+
+
+def _wish(names: tuple[str, ...], options: tuple[str, ...], source: Path | None) -> Wish:
+    from devsetup.planner import Wish
+
+    chosen = {}
+    for text in options:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"--option {text!r} is not of the form K=V", "write for example --option blas=openblas")
+        chosen[key] = value
+    if source is None:
+        return Wish(names=names, options=chosen)
+    if len(names) != 1:
+        raise UsageError("--source replaces the source of one recipe, and several are named", "name one recipe")
+    from devsetup.fetch import local_source
+
+    return Wish(names=names, options=chosen, sources={names[0]: local_source(source.absolute())})
+
+
+@click.command("install", cls=Command)
+@names_argument(required=True)
+@yes_option
+@_source
+@_option
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing at all.")
+@click.option("--jobs", "-j", type=click.IntRange(1, 1024), help="Compile jobs.  [default: cores, as memory allows]")
+@json_option
+@click.pass_obj
+def install_command(
+    session: Session,
+    names: tuple[str, ...],
+    yes: bool,
+    source: Path | None,
+    options: tuple[str, ...],
+    dry_run: bool,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Install recipes: plan, show, confirm, build, prove, record.
+
+    Everything goes into a prefix of its own below the home; system packages are installed through the machine's own
+    package manager, after showing the exact command. Nothing counts as installed until it has proved that it works.
+    """
+    from devsetup.app import installing
+    from devsetup.console.progress import watch
+
+    workspace = session.workspace()
+    agreed = installing.preview(workspace, _wish(names, options, source), jobs)
+    if dry_run:
+        _show_preview(session, agreed, as_json=as_json)
+        return
+    if agreed.pending:
+        _consent(session, agreed, yes=yes)
+    with watch(session.screen) as emit:
+        receipts = installing.install(workspace, agreed, emit)
+    if as_json:
+        session.screen.json("receipts", receipts)
+    elif agreed.pending:
+        session.screen.say(f"use it: devsetup run {names[0]} -- COMMAND, or devsetup shell {names[0]}")
+
+
+def _consent(session: Session, agreed: Preview, *, yes: bool) -> None:
+    from devsetup.console import views
+    from devsetup.execute import shell_line
+
+    missing = agreed.missing
+    commands = tuple(shell_line(command, agreed.privilege) for command in missing.commands) if missing else ()
+    absent = missing.names if missing else ()
+    session.screen.show(views.plan(agreed.plan, absent=absent, commands=commands, present=agreed.present), aside=True)
+    if missing and agreed.privilege == "none" and any(command.privileged for command in missing.commands):
+        raise Refused(
+            f"{len(absent)} system packages are missing, and this user can become root neither directly nor by sudo",
+            "as root, run the command shown above, then run devsetup again",
+            detail=(" ".join(absent),),
+        )
+    if not yes and not session.screen.confirm("Go on?"):
+        raise Refused("not confirmed; nothing was changed")
+
+
+def _show_preview(session: Session, agreed: Preview, *, as_json: bool) -> None:
+    from devsetup.console import views
+    from devsetup.execute import shell_line
+
+    missing = agreed.missing
+    commands = tuple(shell_line(command, agreed.privilege) for command in missing.commands) if missing else ()
+    absent = missing.names if missing else ()
+    if as_json:
+        record = {**views.plan_record(agreed.plan), "present": agreed.present, "missing": absent, "commands": commands}
+        session.screen.json("plan", record)
+    else:
+        session.screen.show(views.plan(agreed.plan, absent=absent, commands=commands, present=agreed.present))
+
+
+@click.command("plan", cls=Command)
+@names_argument(required=True)
+@on_option
+@_source
+@_option
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@json_option
+@click.pass_obj
+def plan_command(
+    session: Session,
+    names: tuple[str, ...],
+    on: str | None,
+    source: Path | None,
+    options: tuple[str, ...],
+    form: str,
+    as_json: bool,
+) -> None:
+    """Show what installing would do, here or on a declared host. Runs nothing and changes nothing."""
+    from devsetup.app import installing
+    from devsetup.console import views
+
+    workspace = session.workspace()
+    wish = _wish(names, options, source)
+    as_json = as_json or form == "json"
+    if on is None:
+        _show_preview(session, installing.preview(workspace, wish), as_json=as_json)
+        return
+    plan = workspace.plan(wish, on)
+    if as_json:
+        session.screen.json("plan", views.plan_record(plan))
+    else:
+        session.screen.show(views.plan(plan, absent=None))

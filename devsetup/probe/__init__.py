@@ -1,0 +1,94 @@
+"""This machine as facts. Files are read rather than programs started; nothing that fails here stops the user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from devsetup.errors import DevsetupError
+from devsetup.facts import Blas, Compiler, Cuda, Facts, Library, OperatingSystem, Python
+from devsetup.probe import system
+from devsetup.probe.blas import blas
+from devsetup.probe.compilers import compilers
+from devsetup.probe.cuda import cuda
+from devsetup.probe.host import Host
+from devsetup.probe.packages import libraries as library_versions
+from devsetup.probe.packages import missing_packages, package_manager
+from devsetup.probe.pythons import pythons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from devsetup.recipe import SystemLibrary
+    from devsetup.runner import Runner
+
+__all__ = ["machine", "missing_packages"]
+
+_T = TypeVar("_T")
+
+
+def machine(
+    runner: Runner,
+    libraries: Mapping[str, SystemLibrary],
+    declared: Callable[[OperatingSystem], Facts | None],
+    root: Path = Path("/"),
+    environ: Mapping[str, str] | None = None,
+) -> Facts:
+    """Describe this machine.
+
+    Args:
+        runner: starts the few programs that must be asked: compilers, the package manager, a wrapped nvcc, macOS's own.
+        libraries: `hosts/libraries.toml`: logical name to package names.
+        declared: gives the declared host of an operating system; its versions stand in for what is not installed yet.
+        root: the directory that stands for `/`. Files, PATH's entries and other absolute paths are looked up, and
+            reported, inside it. The kernel's answers (architecture, processors, glibc's version) stay this machine's.
+        environ: the variables to go by; None is this process's own.
+
+    Returns:
+        Facts whose `notes` say what could not be found out. A program that hangs costs 2 s, and is stopped.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - costs start-up time, used only here
+
+    where = str(root.absolute())
+    host = Host(runner, "" if where == "/" else where, os.environ if environ is None else environ)
+    notes: list[str] = []
+
+    def safely(what: str, fallback: _T, probe: Callable[[], _T]) -> _T:
+        try:
+            return probe()
+        except (OSError, ValueError, LookupError, DevsetupError) as error:
+            notes.append(f"{what} could not be probed: {error}")
+            return fallback
+
+    # Threads, because most of the time is spent waiting for processes.
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        drivers = pool.submit(safely, "compilers", tuple[Compiler, ...](), lambda: compilers(host, notes))
+        interpreters = pool.submit(safely, "Python", tuple[Python, ...](), lambda: pythons(host, notes))
+        toolkits = pool.submit(safely, "CUDA", tuple[Cuda, ...](), lambda: cuda(host, interpreters.result(), notes))
+        apple = pool.submit(safely, "developer tools", None, lambda: system.apple(host, notes))
+        unknown = OperatingSystem(id="linux", version="")
+        named = safely("the operating system", unknown, lambda: system.operating_system(host, notes))
+        manager = package_manager(host, named)
+        found = safely(
+            "libraries",
+            dict[str, Library](),
+            lambda: library_versions(host, libraries, manager, lambda: declared(named), notes),
+        )
+        base = Facts(os=named, arch=os.uname().machine)
+        return msgspec.structs.replace(
+            base,
+            libc=safely("the C library", None, lambda: system.libc(host, named, notes)),
+            package_manager=manager,
+            compilers=drivers.result(),
+            pythons=interpreters.result(),
+            cuda=toolkits.result(),
+            blas=safely("BLAS", tuple[Blas, ...](), lambda: blas(host, base.multiarch)),
+            libraries=found,
+            apple=apple.result(),
+            memory_mb=safely("memory", 0, lambda: system.memory_mb(host, notes)),
+            cores=safely("processors", 0, lambda: system.cores(host)),
+            notes=tuple(sorted(notes)),
+        )

@@ -1,7 +1,7 @@
 """What installing Caffe through devsetup costs over the same commands in a bash script, download cached.
 
-Both sides unpack, patch, make, install with pip and run the same proofs; they alternate A B A B. Also the peak memory of
-the devsetup process itself, without its children. The system packages must be there (`devsetup install caffe` once).
+Both sides unpack, patch, make, install with pip and run the same proofs; they alternate A B A B. Also the peak memory
+of the devsetup process itself, without its children. The system packages must be there (`devsetup install caffe` once).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def main() -> None:
         for patch in recipe.patches
     }
     draw("plan", "devsetup plan caffe --on debian-13", views.plan(plan, absent=None))
-    draw("info", "devsetup info caffe", views.recipe(recipe, applies, ""))
+    draw("info", "devsetup info caffe", views.recipe(recipe, applies, tuple(hosts), ""))
     draw("facts", "devsetup facts --on debian-13", views.facts(hosts["debian-13"]))
 
 

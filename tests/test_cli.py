@@ -126,6 +126,8 @@ def test_info_says_where_each_patch_applies(hello: Hello) -> None:
     assert "macos >=10.10" in line
     assert "macos-10.10" in line
     assert "debian-12" not in line
+    other = next(line for line in text.splitlines() if line.startswith("0001-spelling.patch"))
+    assert "all but macos-10.10" in other
 
 
 def test_home_is_accepted_before_and_after_the_command(hello: Hello, tmp_path: Path) -> None:

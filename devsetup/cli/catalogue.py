@@ -86,7 +86,7 @@ def info_command(session: Session, name: str, as_json: bool) -> None:
         record = {**_record(recipe), "installed": installed or None, "patch_hosts": applies}
         session.screen.json("recipe", record)
     else:
-        session.screen.show(views.recipe(recipe, applies, installed))
+        session.screen.show(views.recipe(recipe, applies, tuple(hosts), installed))
 
 
 @click.command("facts", cls=Command)

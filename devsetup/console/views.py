@@ -9,7 +9,18 @@ from msgspec import structs
 
 from devsetup.console.blocks import Block, Code, Table, Text, Title
 from devsetup.proofs import Check, Finding, Import, LinkClosure, Proof, Workload
-from devsetup.steps import ApplyPatch, DebianSource, Env, LocalSource, Source, Step, SystemPackages, UrlSource, title
+from devsetup.steps import (
+    PREFIX,
+    ApplyPatch,
+    DebianSource,
+    Env,
+    LocalSource,
+    Source,
+    Step,
+    SystemPackages,
+    UrlSource,
+    title,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,12 +38,15 @@ def catalogue(recipes: Iterable[Recipe], installed: Mapping[str, str]) -> tuple[
     return (Table(("recipe", "version", "here", "what it is"), rows),)
 
 
-def recipe(found: Recipe, applies: Mapping[str, tuple[str, ...]], installed: str) -> tuple[Block, ...]:
+def recipe(
+    found: Recipe, applies: Mapping[str, tuple[str, ...]], hosts: tuple[str, ...], installed: str
+) -> tuple[Block, ...]:
     """`devsetup info`.
 
     Args:
         found: the recipe.
         applies: patch name to the declared hosts on which its condition holds.
+        hosts: all declared hosts.
         installed: key of the newest install, or empty.
     """
     blocks: list[Block] = [
@@ -45,20 +59,24 @@ def recipe(found: Recipe, applies: Mapping[str, tuple[str, ...]], installed: str
     if found.sources:
         blocks.append(Table(("source", "from", "sha256"), tuple(map(_source_row, found.sources)), "Sources, in order"))
     if found.patches:
-        patches = tuple(
-            (
-                p.name,
-                str(p.when),
-                ", ".join(applies.get(p.name, ())) or "none",
-                f"{p.why} ({p.upstream})" if p.upstream else p.why,
-            )
-            for p in found.patches
-        )
-        blocks.append(Table(("patch", "condition", "applies on", "why"), patches, "Patches"))
+        rows = tuple((p.name, str(p.when), _hosts(applies.get(p.name, ()), hosts), p.why) for p in found.patches)
+        blocks.append(Table(("patch", "condition", "applies on", "why"), rows, "Patches"))
+        origins = tuple((p.name, p.upstream) for p in found.patches if p.upstream)
+        blocks.append(Table(("patch", "upstream's own words"), origins))
     blocks.append(Table(("proof", "what must hold"), tuple(map(_proof_row, found.proofs)), "Proofs"))
     if found.seen:
         blocks.append(Table(("platform", "status", "what was seen"), found.seen, "Seen to work"))
     return tuple(blocks)
+
+
+def _hosts(some: tuple[str, ...], every: tuple[str, ...]) -> str:
+    """Hosts by name, or by the fewer names that are left out."""
+    others = tuple(host for host in every if host not in some)
+    if not others:
+        return "every host"
+    if not some:
+        return "none"
+    return f"all but {', '.join(others)}" if len(others) < len(some) else ", ".join(some)
 
 
 def _source_row(source: Source) -> tuple[str, str, str]:
@@ -74,13 +92,18 @@ def _source_row(source: Source) -> tuple[str, str, str]:
 def _proof_row(proof: Proof) -> tuple[str, str]:
     match proof:
         case LinkClosure(paths=paths):
-            return ("link closure", f"every shared library that {', '.join(paths)} need is found by run path")
+            return ("link closure", _inside(f"every shared library that {', '.join(paths)} need is found by run path"))
         case Import(module=module):
             return (f"import {module}", "in a fresh process with a clean environment")
         case Check(title=name, argv=argv):
-            return (name, shlex.join(argv))
+            return (name, _inside(shlex.join(argv)))
         case Workload(title=name, artifacts=artifacts):
             return ("workload", f"{name} (leaves {', '.join(artifacts)})" if artifacts else name)
+
+
+def _inside(text: str) -> str:
+    """Paths of the prefix, as seen from inside it."""
+    return text.replace(f"{PREFIX}/", "")
 
 
 def plan(
@@ -115,8 +138,7 @@ def _part(part: Part, absent: tuple[str, ...] | None, *, installed: bool) -> lis
     options = ", ".join(f"{name}={value}" for name, value in part.options.items())
     blocks: list[Block] = [Title(f"{part.key}{state}: {part.summary}" + (f"  [{options}]" if options else ""))]
     if part.packages:
-        rows = tuple((name, _package_state(name, absent)) for name in part.packages)
-        blocks.append(Table(("package", "here"), _wide(rows), "System packages"))
+        blocks.append(_packages(part.packages, absent))
     if part.sources:
         blocks.append(
             Table(("source", "from", "sha256"), tuple(map(_source_row, part.sources)), "Sources, first that works")
@@ -132,16 +154,14 @@ def _part(part: Part, absent: tuple[str, ...] | None, *, installed: bool) -> lis
     return blocks
 
 
-def _package_state(name: str, absent: tuple[str, ...] | None) -> str:
-    if absent is None:
-        return "-"
-    return "missing" if name in absent else "present"
-
-
-def _wide(rows: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def _packages(names: tuple[str, ...], absent: tuple[str, ...] | None) -> Table:
     """One row per state, so that thirty packages stay a short table."""
-    states = dict.fromkeys(state for _, state in rows)
-    return tuple((" ".join(name for name, state in rows if state == each), each) for each in states)
+    if absent is None:
+        rows: tuple[tuple[str, str], ...] = (("needed", " ".join(names)),)
+    else:
+        missing, present = (tuple(n for n in names if (n in absent) is state) for state in (True, False))
+        rows = tuple((state, " ".join(those)) for state, those in (("missing", missing), ("present", present)) if those)
+    return Table(("here", "packages"), rows, "System packages")
 
 
 def _step_titles(steps: tuple[Step, ...]) -> list[str]:

@@ -122,11 +122,11 @@ def encrypted() -> bytes:
     return bytes(data)
 
 
-def lying_zip() -> bytes:
-    """The central directory states 10 bytes; there are 10 000."""
+def lying_zip(size: int) -> bytes:
+    """The central directory states that size; there are 10 000 bytes."""
     data = bytearray(zipped(("a", bytes(10_000))))
     central = data.rindex(b"PK\x01\x02")
-    struct.pack_into("<I", data, central + 24, 10)
+    struct.pack_into("<I", data, central + 24, size)
     return bytes(data)
 
 
@@ -224,7 +224,8 @@ HOSTILE: dict[str, tuple[bytes | Callable[[], bytes], int, str]] = {
     "negative pax header": (tar(sized("a", b"\xff" * 12, b"x")), 0, "is not a complete"),
     "huge size": (tar(sized("a", b"\x80" + b"\xff" * 11)), 0, "unpacked size beyond"),
     "8 GiB": (tar(sized("a", b"77777777777")), 0, "unpacked size beyond"),
-    "huge long name": (tar(sized("a", b"77777777777", b"L")), 0, "is not a complete"),
+    "huge long name": (tar(sized("a", b"77777777777", b"L")), 0, "a header of 8589935104 bytes"),
+    "a long name, really there": (lambda: tar(block(info("x", b"L"), b"a" * (2 << 20)), file("b")), 0, "a header of"),
     "bytes beyond the limit in all": (
         tar(*[sized(f"{n}", b"") for n in range(3)], sized("z", b"7777777777")),
         0,
@@ -259,7 +260,8 @@ HOSTILE: dict[str, tuple[bytes | Callable[[], bytes], int, str]] = {
     "zip: empty": (zipped(), 0, "holds no files"),
     "zip: cut short": (zipped(("a", bytes(5000)))[:-30], 0, "is not a complete zip"),
     "zip: bomb": (lambda: zipped(("a", bytes(70 << 20))), 0, "beyond"),
-    "zip: states fewer bytes": (lying_zip(), 0, "archive"),
+    "zip: states fewer bytes": (lying_zip(10), 0, "is not a complete zip"),
+    "zip: states more bytes": (lying_zip(10_001), 0, "has 10000 bytes, not 10001"),
     "zip: two tops": (zipped(("top/a", b"x"), ("other/b", b"x")), 1, "outside 'top'"),
     "zip: another name in the local header": (
         zipped(("aaaa", b"x")).replace(b"aaaa", b"bbbb", 1),

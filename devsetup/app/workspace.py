@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from devsetup import probe
-from devsetup.execute.environment import clean
 from devsetup.loader import Loader, default_root
-from devsetup.planner import Wish, make_plan
 from devsetup.receipts import Receipts
 from devsetup.runner import Runner
 from devsetup.store import Store
@@ -19,6 +16,7 @@ if TYPE_CHECKING:
 
     from devsetup.facts import Facts
     from devsetup.plan import Plan
+    from devsetup.planner import Wish
 
 
 class Workspace:
@@ -46,6 +44,8 @@ class Workspace:
         """
         if on is not None:
             return self.loader.host(on)
+        from devsetup import probe
+
         return probe.machine(self.runner, self.loader.libraries(), self.loader.declared, environ=self.environ)
 
     def plan(self, wish: Wish, on: str | None = None) -> Plan:
@@ -54,6 +54,8 @@ class Workspace:
         Raises:
             UsageError, InvalidInput, Refused: see `planner.make_plan`.
         """
+        from devsetup.planner import make_plan
+
         catalogue = self.loader.catalogue()
         for name in wish.names:
             catalogue.recipe(name)  # a misspelt name is told before the machine is looked at
@@ -61,8 +63,12 @@ class Workspace:
 
     def absent(self, manager: str, names: tuple[str, ...]) -> tuple[str, ...]:
         """Which of these system packages are not installed now."""
+        from devsetup import probe
+
         return probe.missing_packages(self.runner, manager, names)
 
     def clean_env(self, facts: Facts) -> dict[str, str]:
         """The environment for builds and proofs."""
+        from devsetup.execute.environment import clean
+
         return clean(self.environ, macos=facts.os.id == "macos")

@@ -169,11 +169,9 @@ class _Transfer:
 
     def _begin(self, response: http.client.HTTPResponse, offset: int) -> int:
         """Where the body that follows belongs; the part is cut to there."""
-        validator = _validator(response)
         if response.status == http.HTTPStatus.PARTIAL_CONTENT and offset:
             match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-            changed = self._validator and validator and validator != self._validator
-            if match is None or int(match.group(1)) != offset or changed:
+            if match is None or int(match.group(1)) != offset:
                 self._part.restart()
                 raise _Passing(f"{self.host} resumed with other bytes than were asked for")
             self.resumed = True
@@ -181,7 +179,7 @@ class _Transfer:
         if response.status != http.HTTPStatus.OK:
             raise SourceError(f"{self.host} answered {response.status} {response.reason}".rstrip())
         self._part.restart()
-        self._validator = validator
+        self._validator = _validator(response)
         return 0
 
     def _receive(self, response: http.client.HTTPResponse, done: int) -> None:

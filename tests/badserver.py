@@ -173,6 +173,16 @@ def dripping(body: bytes, every_s: float) -> Behaviour:
     return behave
 
 
+def slow(body: bytes, pause_s: float) -> Behaviour:
+    """Answers well, after a while."""
+
+    def behave(handler: Handler) -> None:
+        handler.server.owner.release.wait(pause_s)
+        served(body)(handler)
+
+    return behave
+
+
 def status(code: int, **headers: object) -> Behaviour:
     def behave(handler: Handler) -> None:
         handler.head(code, Content_Length=0, **headers)

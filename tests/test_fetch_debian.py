@@ -106,10 +106,10 @@ class Repository:
         index = self.root / "dists" / suite / "main" / "source" / "Sources"
         index.parent.mkdir(parents=True, exist_ok=True)
         index.write_bytes(sources)
-        long_ago = formatdate(1_600_000_000, usegmt=True)
+        too_late, too_early = formatdate(1_600_000_000, usegmt=True), formatdate(4_000_000_000, usegmt=True)
         release = (
-            f"Origin: Test\nLabel: Test\nSuite: {suite}\nCodename: {suite}\nDate: {long_ago}\nValid-Until: {long_ago}\n"
-            f"Architectures: amd64\nComponents: main\nSHA256:\n"
+            f"Origin: Test\nLabel: Test\nSuite: {suite}\nCodename: {suite}\nDate: {too_early}\n"
+            f"Valid-Until: {too_late}\nArchitectures: amd64\nComponents: main\nSHA256:\n"
             f" {hashlib.sha256(sources).hexdigest()} {len(sources)} main/source/Sources\n"
         )
         (index.parents[2] / "InRelease").write_bytes(self._keys.clearsigned(release))
@@ -189,18 +189,34 @@ def test_local_archive(repository: Repository, keys: Keys, final: Path, tmp_path
 
 
 @needs_apt
-def test_hooks_of_the_machine_do_not_run(
+def test_what_the_machine_configures_does_not_matter(
     repository: Repository, keys: Keys, final: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Images have hooks after `update` that delete from the machine's cache."""
-    hooks = tmp_path / "hooks.conf"
-    touch = f'{{ "touch {tmp_path}/hooked"; }};'
-    names = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
-    hooks.write_text("".join(f"APT::Update::{name} {touch}\n" for name in names))
-    monkeypatch.setenv("APT_CONFIG", str(hooks))
+    """Hooks that delete from the machine's cache, directories elsewhere, and dates that are checked."""
+    trap = tmp_path / "trap"
+    (trap / "partial").mkdir(parents=True)
+    (trap / "more.list").write_text("deb file:/nowhere/at/all newish main\n")
+    places = ("State::lists", "Cache::srcpkgcache", "Cache::pkgcache", "Etc::sourceparts")
+    hooks = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
+    lines = ['Dir::Etc::parts "/dev/null";']
+    lines += [f'Dir::{place} "{trap}{"/file" if place.endswith("pkgcache") else ""}";' for place in places]
+    lines += [f'APT::Update::{hook} {{ "touch {trap}/hooked"; }};' for hook in hooks]
+    lines += ['Acquire::Check-Valid-Until "true";', 'Acquire::Check-Date "true";']
+    (tmp_path / "machine.conf").write_text("\n".join(lines))
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "machine.conf"))
+    before = apt_state()
     debian.download(DEMO, final, Bare(), configuration=configured(tmp_path, f"file:{repository.root}", keys.public))
-    assert final.exists()
-    assert not (tmp_path / "hooked").exists()
+    assert final.read_bytes() == ORIG
+    assert {path.name for path in trap.rglob("*")} == {"partial", "more.list"}
+    assert apt_state() == before
+
+
+@needs_apt
+def test_dead_mirror(keys: Keys, final: Path, tmp_path: Path) -> None:
+    """To apt this is a mere warning."""
+    etc = configured(tmp_path, "http://127.0.0.1:9/debian", keys.public)
+    with pytest.raises(SourceError, match=r"^apt-get update: .*127\.0\.0\.1"):
+        debian.download(DEMO, final, Bare(), configuration=etc)
 
 
 @needs_apt

@@ -21,6 +21,7 @@ from badserver import (
     reset,
     running,
     served,
+    slow,
     stalled,
     status,
     truncated,
@@ -215,8 +216,11 @@ def test_file_changes_and_no_etag_tells(server: BadServer, final: Path) -> None:
 @pytest.mark.parametrize("answer", ["bytes 0-9/10", "bytes 4999-5010/9000", "bytes */300000", "rubbish", ""])
 def test_wrong_content_range_restarts(server: BadServer, final: Path, answer: str) -> None:
     part_of(final).write_bytes(BODY[:5000])
-    fetch(server.on("/f", partial(b"0123456789", answer), served(BODY)), final)
+    events: list[Event] = []
+    url = server.on("/f", partial(b"0123456789", answer), served(BODY))
+    download(url, SHA256, final, events.append, PATIENT)
     assert_fetched(final)
+    assert {event.total for event in events if isinstance(event, Progress)} == {len(BODY)}
 
 
 def test_206_without_being_asked(server: BadServer, final: Path) -> None:
@@ -315,6 +319,19 @@ def test_endless_stall(server: BadServer, final: Path, behaviour: Behaviour) -> 
 def test_page_instead_of_the_file(server: BadServer, final: Path) -> None:
     assert "another sha256" in refused(server.on("/f", page("<html>sign in</html>")), final)
     assert not part_of(final).exists()
+
+
+def test_an_announced_size_is_refused_unread(server: BadServer, final: Path) -> None:
+    events: list[Event] = []
+    with pytest.raises(SourceError, match="more than 100000 bytes"):
+        download(server.on("/f", served(BODY)), SHA256, final, events.append, Limits(max_bytes=100_000))
+    assert events == []
+
+
+def test_a_server_that_thinks_first(server: BadServer, final: Path) -> None:
+    """The time to connect is short, the time to answer is not."""
+    fetch(server.on("/f", slow(BODY, 0.5)), final, Limits(connect_s=0.2, retries=0))
+    assert_fetched(final)
 
 
 @pytest.mark.parametrize("behaviour", [served(BODY), unannounced(BODY)])

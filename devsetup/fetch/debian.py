@@ -31,7 +31,7 @@ _ARCHIVES_TRIED = 3
 
 # Given with --config-file, so that it wins over /etc/apt/apt.conf.d. The hooks there would clean the machine's own
 # cache; `target=Sources` keeps indexes away that other packages add. The pinned sha256 makes the age of the release
-# file and the clock irrelevant.
+# file and the clock irrelevant; older versions of apt know only Check-Valid-Until.
 _CONFIGURATION = """\
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -42,7 +42,6 @@ Dir::State "{root}/state";
 Dir::State::lists "{root}/state/lists";
 Dir::State::status "{root}/status";
 Dir::Cache "{root}/cache";
-Dir::Cache::archives "{root}/cache/archives";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Dir::Log "{root}/log";
@@ -170,7 +169,7 @@ class _Apt:
         if self._archive.keyrings:
             options.append(f"signed-by={','.join(self._archive.keyrings)}")
         with writing(self._root):
-            for name in ("state/lists/partial", "cache/archives/partial", "log"):
+            for name in ("state/lists/partial", "cache", "log"):
                 (self._root / name).mkdir(parents=True)
             (self._root / "status").touch()
             (self._root / "apt.conf").write_text(_CONFIGURATION.format(root=self._root))

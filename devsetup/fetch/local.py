@@ -35,7 +35,8 @@ def local_source(path: Path) -> LocalSource:
     try:
         strip = common_top(absolute)
     except SourceError as error:
-        raise SourceError(error.message, error.hint or _HINT, detail=error.detail) from error
+        # The message begins with the archive's name; whoever typed a path should see all of it.
+        raise SourceError(f"{absolute.parent}/{error.message}", error.hint or _HINT, detail=error.detail) from error
     return LocalSource(id=name, path=str(absolute), sha256=sha256_file(absolute), strip=strip)
 
 

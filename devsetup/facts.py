@@ -135,6 +135,11 @@ class Facts(_Fact, frozen=True, kw_only=True):
         found = self.libraries.get(name)
         return found.version if found else ""
 
+    @property
+    def toolkit(self) -> str:
+        """The version of the CUDA toolkit that wins; empty when there is none."""
+        return next((candidate.version for candidate in self.cuda if candidate.chosen), "")
+
     def compiler(self, name: str) -> str:
         """The version of a compiler by command name; empty when it is not installed."""
         return next((c.version for c in self.compilers if c.name == name), "")

@@ -114,7 +114,7 @@ def _part(recipe: Recipe, wish: Wish, facts: Facts, catalogue: Catalogue, parts:
         options=options,
         needs=tuple(parts[need].key for need in recipe.needs),
         sources=context.sources,
-        patches=tuple(_planned_patches(recipe, facts, options)),
+        patches=tuple(_planned_patches(context)),
         steps=(*first, *recipe.steps(context)),
         proofs=recipe.proofs,
         memory_per_job_mb=recipe.memory_per_job_mb,
@@ -142,10 +142,10 @@ def _packages(
     return SystemPackages(manager=facts.package_manager, names=unique) if unique else None
 
 
-def _planned_patches(recipe: Recipe, facts: Facts, options: Mapping[str, str]) -> list[PlannedPatch]:
+def _planned_patches(context: Context) -> list[PlannedPatch]:
     planned = []
-    for patch in recipe.patches:
-        verdict = patch.when.verdict(facts, options)
+    for patch in context.recipe.patches:
+        verdict = patch.when.verdict(context.facts, context.options, context.generation)
         planned.append(
             PlannedPatch(
                 name=patch.name,

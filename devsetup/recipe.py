@@ -22,6 +22,7 @@ from devsetup.when import When
 __all__ = [
     "Check",
     "Context",
+    "Generation",
     "Import",
     "LinkClosure",
     "Option",
@@ -30,6 +31,7 @@ __all__ = [
     "SystemLibrary",
     "When",
     "Workload",
+    "identify",
 ]
 
 
@@ -51,6 +53,38 @@ class Patch(_Data, frozen=True, kw_only=True):
     why: str
     when: When = When()
     upstream: str = ""
+
+
+class Generation(_Data, frozen=True, kw_only=True):
+    """A generation of upstream's tree that needs patches of its own, told by a literal in one of its files.
+
+    Attributes:
+        file: relative to the tree.
+        contains: a literal that the file has.
+        lacks: a literal that it has not, where `contains` alone does not tell.
+    """
+
+    id: str
+    about: str
+    file: str
+    contains: str
+    lacks: str = ""
+
+
+def identify(generations: tuple[Generation, ...], read: Callable[[str], str | None]) -> str:
+    """Which generation a tree is: the first whose marks are all there; empty when none is.
+
+    Args:
+        generations: of the recipe, in its order.
+        read: a file of the tree by relative name to its text, or None when it is not there.
+    """
+    for generation in generations:
+        text = read(generation.file)
+        if text is None or generation.contains not in text:
+            continue
+        if not generation.lacks or generation.lacks not in text:
+            return generation.id
+    return ""
 
 
 class Option(_Data, frozen=True, kw_only=True):
@@ -97,6 +131,11 @@ class Context(_Data, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     texts: dict[str, str]
 
+    @property
+    def generation(self) -> str:
+        """The generation of the sources; empty when the recipe has none or the tree is of no known one."""
+        return self.sources[0].generation if self.sources else ""
+
     def text(self, name: str) -> str:
         """A text file that ships with the recipe, such as `workloads/caffe/lenet.py`."""
         if name not in self.texts:
@@ -116,7 +155,7 @@ class Context(_Data, frozen=True, kw_only=True):
         """
         values = {"facts": self.facts, "options": self.options}
         for patch in self.recipe.patches:
-            if not patch.when.verdict(self.facts, self.options).holds:
+            if not patch.when.verdict(self.facts, self.options, self.generation).holds:
                 continue
             name = f"patches/{self.recipe.name}/{patch.name}"
             diff = patching.check(patching.render(self.text(name), values, name=name), name=name)
@@ -129,7 +168,8 @@ class Recipe(_Data, frozen=True, kw_only=True):
     Attributes:
         version: what is installed, in upstream's words.
         licence: SPDX identifier.
-        sources: alternatives, tried in order, each pinned by sha256.
+        sources: alternatives, tried in order, each pinned by sha256, all of one generation.
+        generations: of upstream's tree, where patches differ between them.
         needs: names of other recipes.
         libraries: logical names in `hosts/libraries.toml`, whose packages the plan installs first.
         option_libraries: (condition, logical names): further libraries that depend on options or the machine.
@@ -147,6 +187,7 @@ class Recipe(_Data, frozen=True, kw_only=True):
     licence: str
     steps: Callable[[Context], Iterator[Step]]
     sources: tuple[Source, ...] = ()
+    generations: tuple[Generation, ...] = ()
     options: tuple[Option, ...] = ()
     needs: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()

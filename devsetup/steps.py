@@ -52,7 +52,8 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pass
 
 
-# Sources: where a recipe's files come from. Each is pinned by sha256 and tried in order.
+# Sources: where a recipe's files come from. Each is pinned by sha256 and tried in order. `generation` says which of the
+# recipe's generations of upstream's tree it holds, where that matters (see recipe.Generation).
 
 
 class UrlSource(_Data, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ class UrlSource(_Data, frozen=True, kw_only=True):
     url: str
     sha256: str
     strip: int = 1
+    generation: str = ""
 
 
 class DebianSource(_Data, frozen=True, kw_only=True):
@@ -79,6 +81,7 @@ class DebianSource(_Data, frozen=True, kw_only=True):
     file: str
     sha256: str
     strip: int = 0
+    generation: str = ""
 
 
 class LocalSource(_Data, frozen=True, kw_only=True):
@@ -94,6 +97,7 @@ class LocalSource(_Data, frozen=True, kw_only=True):
     sha256: str
     strip: int = 0
     tree: bool = False
+    generation: str = ""
 
 
 Source = UrlSource | DebianSource | LocalSource

@@ -76,6 +76,8 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
         compilers: compiler command to version specifier.
         clt: macOS Command Line Tools' version specifier.
         options: recipe option to the value that it must have.
+        source: alternatives joined by `|`, each a generation of upstream's tree (see recipe.Generation).
+        cuda: version specifier of the CUDA toolkit that wins. No toolkit does not hold.
     """
 
     os: str = ""
@@ -85,6 +87,8 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     compilers: dict[str, str] = {}
     clt: str = ""
     options: dict[str, str] = {}
+    source: str = ""
+    cuda: str = ""
 
     def __str__(self) -> str:
         """The condition as the patch table prints it."""
@@ -92,17 +96,25 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
         parts += [f"{name} {spec}".strip() for name, spec in {**self.libraries, **self.compilers}.items()]
         if self.clt:
             parts.append(f"CLT {self.clt}")
+        if self.cuda:
+            parts.append(f"CUDA {self.cuda}")
+        if self.source:
+            parts.append(f"source {self.source}")
         parts += [f"{name}={value}" for name, value in self.options.items()]
         return ", ".join(parts) or "always"
 
-    def verdict(self, facts: Facts, options: Mapping[str, str] | None = None) -> Verdict:
-        """Decide on these facts and option values; the first clause that fails gives the reason."""
+    def verdict(self, facts: Facts, options: Mapping[str, str] | None = None, source: str = "") -> Verdict:
+        """Decide on these facts, option values and generation; the first clause that fails gives the reason."""
         reasons = []
-        for holds, because in self._clauses(facts, options or {}):
+        for holds, because in (*self._source_clauses(source), *self._clauses(facts, options or {})):
             if not holds:
                 return Verdict(holds=False, because=because)
             reasons.append(because)
         return Verdict(holds=True, because="; ".join(reasons) or "always")
+
+    def _source_clauses(self, source: str) -> Iterator[tuple[bool, str]]:
+        if self.source:
+            yield source in _alternatives(self.source), f"the source is of generation {source or 'unknown'}"
 
     def _clauses(self, facts: Facts, options: Mapping[str, str]) -> Iterator[tuple[bool, str]]:
         if self.os:
@@ -121,6 +133,9 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
         if self.clt:
             clt = facts.apple.clt if facts.apple else ""
             yield bool(clt) and satisfies(clt, self.clt), f"Command Line Tools are {clt or 'absent'}"
+        if self.cuda:
+            toolkit = facts.toolkit
+            yield bool(toolkit) and satisfies(toolkit, self.cuda), f"CUDA is {toolkit or 'absent'}"
         for name, value in self.options.items():
             have = options.get(name, "")
             yield have == value, f"{name}={have or 'unset'}"

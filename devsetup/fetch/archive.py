@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MAGIC_BYTES = 6
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZIP = b"PK"
-# Nothing was built before 1970, and no file system keeps years beyond 2400.
+# Times outside 1970 to 2242 are cut to that: file systems differ in what they keep beyond.
 _LATEST_MTIME = 1 << 33
 
 

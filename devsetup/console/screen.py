@@ -140,7 +140,7 @@ def rich_console(stream: TextIO) -> rich.console.Console:
 def pretty(blocks: tuple[Block, ...], console: rich.console.Console) -> None:
     """Print blocks with rich."""
     for number, block in enumerate(blocks):
-        if number:
+        if number and not isinstance(blocks[number - 1], Table):  # a table ends with a blank line of its own
             console.print()
         match block:
             case Title(text=text):

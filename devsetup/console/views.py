@@ -171,7 +171,7 @@ def _step_titles(steps: tuple[Step, ...]) -> list[str]:
     if count:
         where = next(i for i, step in enumerate(steps) if isinstance(step, ApplyPatch))
         before = sum(not isinstance(step, hidden) for step in steps[:where])
-        shown.insert(before, f"apply {count} patches")
+        shown.insert(before, f"apply {count} patch{'es' if count > 1 else ''}")
     return shown
 
 

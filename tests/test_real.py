@@ -129,7 +129,9 @@ def test_the_unpatched_tree_does_not_build(caffe: Home, tmp_path: Path) -> None:
     config = next(step for step in steps if step.get("path", "").endswith("Makefile.config"))
     prefix = str(receipt(caffe)["prefix"])
     (tree / "Makefile.config").write_text(config["content"].replace("@PREFIX@", prefix))
-    done = subprocess.run(["make", ".build_release/src/caffe/util/io.o"], cwd=tree, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", ".build_release/src/caffe/util/io.o"], cwd=tree, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert "CV_LOAD_IMAGE" in done.stderr or "SetTotalBytesLimit" in done.stderr or "highgui" in done.stderr
 

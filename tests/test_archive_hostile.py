@@ -220,7 +220,8 @@ HOSTILE: dict[str, tuple[bytes | Callable[[], bytes], int, str]] = {
     "ends inside the content": (file("a", bytes(5000))[:3000], 0, "is not a complete"),
     "ends inside a header": (file("a") + file("b")[:100], 0, "cut short"),
     "damaged later header": (tar(file("a"), b"\xff" + file("b")[1:]), 0, "cut short or damaged after 'a'"),
-    "negative size": (tar(sized("a", b"\xff" * 12)), 0, "size"),
+    # Pythons with the fix for CVE-2025-8194 refuse it themselves, in other words.
+    "negative size": (tar(sized("a", b"\xff" * 12)), 0, ("size", "invalid offset")),
     "negative pax header": (tar(sized("a", b"\xff" * 12, b"x")), 0, "is not a complete"),
     "huge size": (tar(sized("a", b"\x80" + b"\xff" * 11)), 0, "unpacked size beyond"),
     "8 GiB": (tar(sized("a", b"77777777777")), 0, "unpacked size beyond"),
@@ -294,7 +295,7 @@ def test_hostile(archive: Path, into: Path, case: str) -> None:
     with pytest.raises(SourceError) as caught:
         extract(written(archive, data() if callable(data) else data), into, strip=strip)
     assert archive.name in caught.value.message
-    assert reason in caught.value.message
+    assert any(words in caught.value.message for words in ([reason] if isinstance(reason, str) else reason))
     assert caught.value.message.isprintable()
     assert sorted(archive.parent.rglob("*")) == sorted([*before, archive])
 

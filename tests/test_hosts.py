@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -21,7 +22,13 @@ HOSTS = Path(__file__).parent.parent / "hosts"
 FILES = sorted(HOSTS.glob("*.json"))
 LIBRARIES = tomllib.loads((HOSTS / "libraries.toml").read_text("utf-8"))
 MANAGERS = ("apt", "dnf", "brew", "pacman")
-EXPECTED = "debian-11 debian-12 debian-13 fedora-42 macos-10.10 macos-15-arm64 ubuntu-20.04 ubuntu-22.04 ubuntu-24.04"
+EXPECTED = {
+    "debian": "11 12 13",
+    "fedora": "40 42",
+    "macos": "10.9 10.10 10.11 10.12 10.13 10.14 10.15 11 12 13 14 15 26"
+    " 11-arm64 12-arm64 13-arm64 14-arm64 15-arm64 26-arm64",
+    "ubuntu": "14.04 16.04 18.04 20.04 22.04 24.04",
+}
 NAMES = (
     "opencv protobuf boost boost-python hdf5 leveldb lmdb snappy gflags glog openblas atlas mkl blas-reference python"
     " gcc gfortran make patch git cmake pkg-config r-base berkeleydb rocksdb zlib"
@@ -29,7 +36,9 @@ NAMES = (
 
 
 def test_every_host_is_there() -> None:
-    assert [path.stem for path in FILES] == EXPECTED.split()
+    expected = {f"{system}-{release}" for system, releases in EXPECTED.items() for release in releases.split()}
+    assert {path.stem for path in FILES} == expected
+    assert len(expected) >= 30
 
 
 def test_every_library_is_there() -> None:
@@ -44,6 +53,7 @@ def test_a_host_is_valid_and_says_what_its_name_says(path: Path) -> None:
     assert host.os.version == version or host.os.version.startswith(f"{version}.")
     assert host.arch == (arch[0] if arch else "x86_64")
     assert path.read_text("utf-8") == facts.to_json(host), "write it with facts.to_json"
+    assert len(path.read_bytes()) < 4096, "a host is read for every `info`; keep it small"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -78,6 +88,47 @@ def test_a_host_lists_every_library_that_its_manager_has_except_those_a_note_nam
         absent = [name for name, entry in LIBRARIES.items() if entry.get(host.package_manager)]
         absent = [name for name in absent if name not in host.libraries]
         assert all(any(name in note for note in host.notes) for name in absent), (path.stem, absent)
+
+
+@pytest.mark.parametrize("system", ["debian", "fedora", "macos", "ubuntu"])
+def test_versions_never_go_back_from_one_release_to_the_next(system: str) -> None:
+    hosts = [facts.from_json(path.read_bytes(), path.stem) for path in FILES if path.stem.startswith(f"{system}-")]
+    hosts.sort(key=lambda host: numbers(host.os.version))
+    for before, after in itertools.pairwise(hosts):
+        for name in before.libraries.keys() & after.libraries.keys() - {"blas-reference"}:  # Debian renumbered it
+            assert numbers(before.library(name)) <= numbers(after.library(name)), (name, after.os)
+        for name in ("g++", "cc"):
+            assert numbers(before.compiler(name)) <= numbers(after.compiler(name)), (name, after.os)
+        if before.apple and after.apple:
+            assert numbers(before.apple.clt)[:2] <= numbers(after.apple.clt)[:2]
+
+
+def numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("macos")], ids=lambda path: path.stem)
+def test_a_mac_has_the_tools_of_its_processor_and_time(path: Path) -> None:
+    host = facts.from_json(path.read_bytes(), path.stem)
+    assert host.apple
+    prefix = "/opt/homebrew" if host.arch == "arm64" else "/usr/local"
+    assert host.pythons[0].path.startswith(prefix)
+    assert host.library("python").split(".")[0] == "3"
+    assert {compiler.family for compiler in host.compilers} == {"clang"}
+    # No headers outside an SDK from 10.14 on; before, the tools that had one were Xcode.
+    where = "/Library/Developer" if numbers(host.os.version) >= [10, 14] else "/Applications/Xcode.app"
+    assert host.apple.sdk.startswith(where)
+    assert host.apple.sdk.endswith(".sdk")
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "arm64" in path.stem], ids=lambda path: path.stem)
+def test_both_processors_of_a_release_have_the_same_versions(path: Path) -> None:
+    arm, intel = (
+        facts.from_json(p.read_bytes(), p.stem) for p in (path, HOSTS / f"{path.stem[: -len('-arm64')]}.json")
+    )
+    assert arm.libraries == intel.libraries
+    assert (arm.os, arm.apple, arm.notes) == (intel.os, intel.apple, intel.notes)
+    assert [c.version for c in arm.compilers] == [c.version for c in intel.compilers]
 
 
 def indexes(release: str) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from devsetup.errors import DevsetupError
 from devsetup.facts import Blas, Compiler, Cuda, Facts, Library, OperatingSystem, Python
+from devsetup.loader.releases import release
 from devsetup.probe import system
 from devsetup.probe.blas import blas
 from devsetup.probe.compilers import compilers
@@ -75,7 +76,7 @@ def machine(
         found = safely(
             "libraries",
             dict[str, Library](),
-            lambda: library_versions(host, libraries, manager, lambda: declared(named), notes),
+            lambda: library_versions(host, libraries, manager, lambda: _stand_in(declared(named), named, notes), notes),
         )
         base = Facts(os=named, arch=os.uname().machine)
         return msgspec.structs.replace(
@@ -92,3 +93,13 @@ def machine(
             cores=safely("processors", 0, lambda: system.cores(host)),
             notes=tuple(sorted(notes)),
         )
+
+
+def _stand_in(found: Facts | None, named: OperatingSystem, notes: list[str]) -> Facts | None:
+    """The declared host whose versions are expected, with a note when it is of another release than this machine."""
+    if found and release(found.os.id, found.os.version) != release(named.id, named.version):
+        notes.append(
+            f"{named.id} {named.version} is not declared: what is not installed is expected in the versions of "
+            f"{found.os.id} {found.os.version}"
+        )
+    return found

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from devsetup import facts as facts_module
 from devsetup.errors import InvalidInput, UsageError
+from devsetup.loader.hosts import Hosts
+from devsetup.loader.spelling import suggest
 from devsetup.planner import Catalogue
 from devsetup.recipe import Recipe, SystemLibrary
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from devsetup.facts import Facts, OperatingSystem
 
+__all__ = ["Loader", "default_root", "suggest"]
+
 
 def default_root(environ: Mapping[str, str]) -> Path:
     """Where the catalogue lies: inside the wheel, or beside the package in a checkout.
@@ -37,17 +40,9 @@ def default_root(environ: Mapping[str, str]) -> Path:
     elsewhere = environ.get("DEVSETUP_CATALOGUE")
     if elsewhere:
         return Path(elsewhere)
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     packaged = package / "_data"
     return packaged if packaged.is_dir() else package.parent
-
-
-def suggest(name: str, known: tuple[str, ...]) -> str:
-    """A hint for a misspelt name: the nearest known one, or the whole list when it is short."""
-    import difflib  # noqa: PLC0415 - only after a mistake
-
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 
 class Loader:
@@ -59,10 +54,18 @@ class Loader:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._hosts = Hosts(root / "hosts")
 
     def names(self) -> tuple[str, ...]:
         """Every recipe's name, sorted."""
-        return tuple(sorted(path.stem for path in (self.root / "recipes").glob("[a-z]*.py")))
+        here = self.root / "recipes"
+        files = [path.stem for path in here.glob("[a-z]*.py")]
+        return tuple(sorted((*files, *(path.parent.name for path in here.glob("[a-z]*/__init__.py")))))
+
+    def recipe_file(self, name: str) -> Path:
+        """Where a recipe is: `recipes/NAME.py`, or `recipes/NAME/__init__.py` for one that outgrew a file."""
+        package = self.root / "recipes" / name / "__init__.py"
+        return package if package.exists() else self.root / "recipes" / f"{name}.py"
 
     def recipe(self, name: str) -> Recipe:
         """Load a recipe.
@@ -71,18 +74,13 @@ class Loader:
             UsageError: no such recipe; the hint names the nearest.
             InvalidInput: the file does not define a valid RECIPE.
         """
-        path = self.root / "recipes" / f"{name}.py"
         if name not in self.names():
             raise UsageError(f"no recipe named {name!r}", suggest(name, self.names()))
-        spec = importlib.util.spec_from_file_location(f"devsetup_recipe_{name}", path)
-        if spec is None or spec.loader is None:
-            raise InvalidInput(f"{path} cannot be loaded as Python")
-        module = importlib.util.module_from_spec(spec)
+        path = self.recipe_file(name)
         try:
-            spec.loader.exec_module(module)
+            found = _executed(path, f"devsetup_recipe_{name}")
         except Exception as error:
             raise InvalidInput(f"recipe {path} does not load: {type(error).__name__}: {error}") from error
-        found = getattr(module, "RECIPE", None)
         if not isinstance(found, Recipe) or found.name != name:
             raise InvalidInput(f"recipe {path} must define RECIPE = Recipe(name={name!r}, ...)")
         return found
@@ -92,12 +90,19 @@ class Loader:
         return tuple(self.recipe(name) for name in self.names())
 
     def texts(self, recipe: Recipe) -> dict[str, str]:
-        """The text files that ship with a recipe: `patches/<name>/*` and `workloads/<name>/*`."""
+        """The text files that ship with a recipe: `patches/<name>/*` and `workloads/<name>/*`.
+
+        Raises:
+            InvalidInput: one is not UTF-8.
+        """
         found = {}
         for kind in ("patches", "workloads"):
             for path in sorted((self.root / kind / recipe.name).glob("*")):
                 if path.is_file():
-                    found[f"{kind}/{recipe.name}/{path.name}"] = path.read_bytes().decode("utf-8")
+                    try:
+                        found[f"{kind}/{recipe.name}/{path.name}"] = path.read_bytes().decode("utf-8")
+                    except UnicodeDecodeError as error:
+                        raise InvalidInput(f"{path} is not UTF-8: {error}") from error
         return found
 
     def libraries(self) -> dict[str, SystemLibrary]:
@@ -113,34 +118,38 @@ class Loader:
             raise InvalidInput(f"{path}: {error}") from error
 
     def hosts(self) -> tuple[str, ...]:
-        """Every declared host's name, sorted."""
-        return tuple(sorted(path.stem for path in (self.root / "hosts").glob("*.json")))
+        """Every declared host's name, by system and release."""
+        return self._hosts.names()
 
-    def host(self, name: str) -> Facts:
-        """Facts of a declared host: one of the catalogue's by name, or a JSON file by path.
+    def host(self, text: str) -> Facts:
+        """Facts of a declared host: `BASE` or `BASE+PART...`, where BASE is a name, a later release, or a JSON file.
 
         Raises:
-            UsageError: neither a known host nor a file; the hint names the nearest.
+            UsageError: no such host or part; the hint says what is allowed.
             InvalidInput: the file is malformed.
         """
-        path = self.root / "hosts" / f"{name}.json" if name in self.hosts() else Path(name)
-        try:
-            return facts_module.from_json(path.read_bytes(), str(path))
-        except OSError as error:
-            raise UsageError(
-                f"no declared host or file named {name!r}",
-                f"{suggest(name, self.hosts())} (or give a path to a JSON file)",
-            ) from error
+        return self._hosts.resolve(text, self.libraries)
 
     def declared(self, system: OperatingSystem) -> Facts | None:
-        """The declared host of the same OS release, if there is one: `10.10` stands for 10.10.5, `12` for 12.7."""
-        numbers = system.version.split(".")
-        for count in range(len(numbers), 0, -1):
-            name = f"{system.id}-{'.'.join(numbers[:count])}"
-            if name in self.hosts():
-                return self.host(name)
-        return None
+        """The declared host of the same OS release, or the nearest older one; None when none is older."""
+        return self._hosts.declared(system)
 
     def catalogue(self) -> Catalogue:
         """What the planner needs."""
         return Catalogue(recipe=self.recipe, texts=self.texts, libraries=self.libraries())
+
+
+def _executed(path: Path, module_name: str) -> object:
+    """The RECIPE of a file, or None. A package's own modules find it by name while it runs, and only then."""
+    folder = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(module_name, path, submodule_search_locations=folder)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is not Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        for name in [each for each in sys.modules if each.partition(".")[0] == module_name]:
+            del sys.modules[name]
+    return getattr(module, "RECIPE", None)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import difflib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devsetup.errors import InvalidInput
-from devsetup.patching import check, render
+from devsetup.patching import FileDiff, Hunk, check, misfit, render, state, turned
 
 GOOD = """Why: a reason
 --- a/src/io.cpp
@@ -80,3 +84,73 @@ def test_braces_of_cpp_are_left_alone() -> None:
 def test_templates_cannot_do_more_than_name_variables(template: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
         render(template, {"facts": {}}, name="p")
+
+
+LINES = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), max_size=4), min_size=1, max_size=12
+)
+
+
+@given(LINES, LINES)
+def test_every_diff_of_two_texts_is_read_as_what_it_does(old: list[str], new: list[str]) -> None:
+    text = "\n".join(difflib.unified_diff(old, new, "a/x", "b/x", lineterm=""))
+    if not text:
+        return
+    diff = check(text + "\n", name="made")
+    made = list(old)
+    for hunk in reversed(diff.changes[0].hunks):
+        assert made[hunk.start - 1 : hunk.start - 1 + len(hunk.old)] == list(hunk.old)
+        made[hunk.start - 1 : hunk.start - 1 + len(hunk.old)] = hunk.new
+    assert made == new
+    for hunk in reversed(turned(diff.changes[0]).hunks):
+        made[hunk.start - 1 : hunk.start - 1 + len(hunk.old)] = hunk.new
+    assert made == old
+
+
+def hunk(old: list[str], new: list[str], start: int = 1) -> Hunk:
+    return Hunk(start=start, new_start=start, old=tuple(old), new=tuple(new), added=1, removed=1)
+
+
+def test_what_a_hunk_is_to_a_file() -> None:
+    change = hunk(["a", "b"], ["a", "c"])
+    assert state(change, ["x", "a", "b"]) == "out"
+    assert state(change, ["x", "a", "c"]) == "in"
+    assert state(change, ["a", "b", "a", "c"]) == "unclear"
+    assert state(change, ["a", "x", "b"]) == "nowhere"
+    assert state(change, []) == "nowhere"
+
+
+def nearest(old: list[str], lines: list[str], start: int = 1) -> str:
+    change = FileDiff(path="f", creates=False, deletes=False, hunks=(hunk(old, ["n"], start),))
+    return str(misfit(change, 1, lines))
+
+
+def test_the_nearest_place() -> None:
+    body = [f"line {n}" for n in range(100)]
+    assert nearest(["line 60", "int old(void);", "line 62"], [*body[:61], "int old();", *body[62:]], 50) == (
+        "f:51: expected `int old(void);`, nearest is line 62 `int old();` (83 % similar)"
+    )
+    assert nearest(["}", "", "}"], ["{"]) == "f:1: expected `}`, and nothing in the file is like it"
+    assert nearest(["line 1", "line 3"], body[:5]) == (
+        "f:2: expected `line 3`, nearest is line 3 `line 2` (83 % similar)"
+    ), "all lines are there, with another one between"
+    assert nearest(["\tx = 1;"], ["    x = 1;"]) == "f:1: expected `x = 1;`, nearest is line 1 `x = 1;` (100 % similar)"
+
+
+def test_two_equal_places_are_told_apart_by_distance() -> None:
+    lines = ["a", "b", "c1", *["filler"] * 50, "a", "b", "c2"]
+    assert "line 3 `c1`" in nearest(["a", "b", "c"], lines, 2)
+    assert "line 56 `c2`" in nearest(["a", "b", "c"], lines, 50)
+
+
+def test_a_file_of_one_endless_line_is_no_trouble() -> None:
+    assert "nothing in the file is like it" in nearest(["ab" * 100_000], ["cd" * 1_000_000])
+    assert "nearest is line 1" in nearest(["ab" * 100_000], ["ab" * 1_000_000])
+
+
+def test_a_hole_may_ask_the_machine_for_a_version() -> None:
+    class Facts:
+        def library(self, name: str) -> str:
+            return f"{name} 4"
+
+    assert render("+<%= facts.library('opencv') %>\n", {"facts": Facts()}, name="p") == "+opencv 4\n"

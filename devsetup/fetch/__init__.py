@@ -7,10 +7,20 @@ never happens outside the directory it is extracted into.
 from __future__ import annotations
 
 from devsetup.fetch.alternatives import Obtained, obtain
-from devsetup.fetch.archive import extract
+from devsetup.fetch.archive import extract, member_text
 from devsetup.fetch.debian import Capture
 from devsetup.fetch.files import sha256_file
 from devsetup.fetch.local import local_source
 from devsetup.fetch.tree import copy_tree, tree_digest
 
-__all__ = ["Capture", "Obtained", "copy_tree", "extract", "local_source", "obtain", "sha256_file", "tree_digest"]
+__all__ = [
+    "Capture",
+    "Obtained",
+    "copy_tree",
+    "extract",
+    "local_source",
+    "member_text",
+    "obtain",
+    "sha256_file",
+    "tree_digest",
+]

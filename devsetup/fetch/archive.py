@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from devsetup.errors import SourceError
 from devsetup.fetch.files import CHUNK, new_directory, write_all, writing
-from devsetup.fetch.members import Entry, Placed, place, room_for
+from devsetup.fetch.members import Entry, Placed, components, place, room_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZIP = b"PK"
 # Times outside 1970 to 2242 are cut to that: file systems differ in what they keep beyond.
 _LATEST_MTIME = 1 << 33
+_TEXT_BYTES = 4 << 20
 
 
 class _Archive(Protocol):
@@ -62,6 +63,28 @@ def common_top(archive: Path) -> int:
     deeper = any(len(item.path) > 1 for item in placed)
     shallow = any(len(item.path) == 1 and item.entry.kind != "directory" for item in placed)
     return 1 if len(tops) == 1 and deeper and not shallow else 0
+
+
+def member_text(archive: Path, name: str, strip: int) -> str | None:
+    """The text of one file of an archive, without extracting anything; None when there is no such file.
+
+    Args:
+        archive: as for `extract`.
+        name: relative to the tree, after stripping.
+        strip: as for `extract`.
+
+    Returns:
+        At most its first 4 MiB; bytes that are not UTF-8 are replaced.
+
+    Raises:
+        SourceError: the archive cannot be read as far as that.
+    """
+    with _opened(archive) as opened:
+        for entry in opened.entries():
+            if entry.kind == "file" and components(entry.name)[strip:] == components(name):
+                with opened.content(entry) as content:
+                    return content.read(_TEXT_BYTES).decode("utf-8", "replace")
+    return None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,9 @@
+"""Patches as text: unified diffs with holes. Pure; applying is the runner's business."""
+
+from __future__ import annotations
+
+from devsetup.patching.grammar import Diff, FileDiff, Hunk, check, turned
+from devsetup.patching.nearest import Misfit, State, misfit, state
+from devsetup.patching.rendering import render
+
+__all__ = ["Diff", "FileDiff", "Hunk", "Misfit", "State", "check", "misfit", "render", "state", "turned"]

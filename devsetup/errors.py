@@ -65,3 +65,7 @@ class ProofFailed(DevsetupError):
 
 class StateError(DevsetupError):
     """devsetup's own home (store, receipts, locks) cannot be read or written."""
+
+
+class CannotRender(InvalidInput):
+    """A form of the plan cannot express one of its steps. It says so; it never leaves the step out."""

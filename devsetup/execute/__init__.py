@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from devsetup import fetch, lower
+from devsetup.environment import clean
 from devsetup.errors import DevsetupError, StateError, StepFailed
 from devsetup.events import Emit, Line, StepFinished, StepStarted
-from devsetup.execute.environment import clean
 from devsetup.execute.failure import CommandFailed, errors_in, replay_line
 from devsetup.execute.system import Missing, Privilege, install, missing, privilege, shell_line
 from devsetup.receipts import UsedPatch, UsedSource

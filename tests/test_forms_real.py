@@ -1,0 +1,199 @@
+"""The forms of a plan at full size: Caffe by the script, and images built by buildah.
+
+Run with `./dev test --all`, `-m real` or `-m chroot` (Caffe in a container); takes minutes and needs root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Hello
+from msgspec import structs
+from rendering import (
+    NETWORK,
+    check_verbatim,
+    contents,
+    differences,
+    install,
+    run_script,
+    trace,
+    verbatim_plan,
+    workspace,
+)
+
+from devsetup.planner import Wish
+from devsetup.render.containerfile import containerfile
+from devsetup.render.shell import shell
+from devsetup.steps import Env
+
+
+class Done:
+    """Caffe made twice in the same place: by devsetup, then by its script."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = root / "home"
+        here = workspace(self.home)
+        self.by_devsetup = install(here, "caffe", jobs=2)
+        # The same place for both, so that the paths that files embed are the same too.
+        self.home.rename(root / "by-devsetup")
+        script = root / "caffe.sh"
+        script.write_text(shell(here.plan(Wish(names=("caffe",)))))
+        self.run = run_script(script, self.home, DEVSETUP_JOBS="2", DEVSETUP_TRACE=str(root / "trace"))
+
+
+@pytest.fixture(scope="module")
+def caffe(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    return Done(tmp_path_factory.mktemp("forms"))
+
+
+@pytest.mark.real
+def test_the_script_builds_and_proves_caffe_without_devsetup(caffe: Done) -> None:
+    assert caffe.run.returncode == 0, caffe.run.stderr[-4000:]
+    assert "==> proof: train a LeNet" in caffe.run.stdout
+    assert "caffe-1.0-" in caffe.run.stdout.splitlines()[-2]
+    (prefix,) = (caffe.home / "store").iterdir()
+    result = json.loads((caffe.home / "receipts" / prefix.name / "result.json").read_text())
+    assert result["accuracy"] >= result["bar"]
+
+
+@pytest.mark.real
+def test_the_script_ran_the_commands_that_devsetup_ran(caffe: Done) -> None:
+    assert len(caffe.by_devsetup) > 20
+    assert trace(caffe.root / "trace") == caffe.by_devsetup
+
+
+@pytest.mark.real
+def test_both_prefixes_hold_the_same_files(caffe: Done) -> None:
+    (prefix,) = (caffe.home / "store").iterdir()
+    ours = contents(caffe.root / "by-devsetup/store" / prefix.name)
+    assert len(ours) > 1000
+    assert differences(contents(prefix), ours) == []
+
+
+class Builder:
+    """buildah with a store of its own, and a Debian 12 base image made from packages: no registry is asked."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.options = ["--root", str(root / "storage"), "--runroot", str(root / "run"), "--storage-driver", "overlay"]
+
+    def run(self, command: str, *argv: str | Path) -> str:
+        done = subprocess.run(
+            ["buildah", *self.options, command, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"buildah {command}\n{done.stdout[-6000:]}"
+        return done.stdout
+
+    def make_base(self) -> None:
+        tar = self.root / "base.tar"
+        # With ca-certificates there already, installing them later does not take our certificates away.
+        made = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "bookworm", tar]
+        subprocess.run(made, check=True)
+        container = self.run("from", "scratch").strip()
+        self.run("add", "--quiet", container, tar, "/")
+        tar.unlink()
+        # How this machine reaches package index and mirror belongs to the base, not to the Containerfile.
+        env = {name: value for name, value in os.environ.items() if name in NETWORK or name.startswith("OPENBLAS_")}
+        env |= {n: v for n, v in os.environ.items() if n.startswith("PIP_") and n != "PIP_FIND_LINKS"}
+        names = {"/etc/pip.conf", *env.values(), *map(str, Path("/etc/apt/apt.conf.d").iterdir())}
+        for name in sorted(names):
+            if Path(name).is_absolute() and Path(name).exists():
+                self.run("copy", "--quiet", container, name, name)
+        settings = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
+        self.run("config", *settings, container)
+        self.run("commit", "--quiet", container, "localhost/base")
+        self.run("rm", container)
+
+    def build(self, text: str, tag: str, *options: str) -> str:
+        context = self.root / tag
+        context.mkdir()
+        (context / "Containerfile").write_text(text)
+        chosen = ("--isolation", "chroot", "--layers", "--build-arg", "BASE=localhost/base", *options)
+        return self.run("bud", *chosen, "--tag", f"localhost/{tag}", "--file", context / "Containerfile", context)
+
+    def inside(self, tag: str, *argv: str) -> str:
+        """Run a command in a finished image."""
+        container = self.run("from", "--pull-never", f"localhost/{tag}").strip()
+        output = self.run("run", "--isolation", "chroot", container, "--", *argv)
+        self.run("rm", container)
+        return output
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    made = Builder(tmp_path_factory.mktemp("buildah"))
+    made.make_base()
+    yield made
+    made.run("rmi", "--all", "--force")
+    shutil.rmtree(made.root, ignore_errors=True)
+
+
+@pytest.mark.real
+def test_an_image_of_a_small_recipe_is_built_and_works(builder: Builder, hello: Hello) -> None:
+    plan = workspace(hello.home, hello.catalogue).plan(Wish(names=("hello",)))
+    text = containerfile(plan)
+    output = builder.build(text, "hello")
+    assert "==> proof: greet twenty times" in output
+    assert "greeted 20 times" in output
+    assert builder.inside("hello", "hello") == "hello\n"
+    key = plan.parts[0].key
+    assert builder.inside("hello", "sh", "-c", "echo $HELLO_HOME; ls $HELLO_HOME/..").split() == [
+        f"/opt/devsetup/store/{key}",
+        key,
+    ]
+    assert builder.inside("hello", "sh", "-c", "ls /opt/devsetup /var/lib/apt/lists").split()[1:3] == [
+        "functions.sh",
+        "receipts",
+    ]
+
+
+@pytest.mark.real
+def test_hostile_texts_arrive_as_they_are(builder: Builder) -> None:
+    odd = "\"quoted\" $HOME ${x} \\ {{ y }} 'single'"
+    plan = verbatim_plan()
+    part = structs.replace(plan.parts[0], steps=(*plan.parts[0].steps, Env(name="ODD", value=odd, mode="set")))
+    plan = structs.replace(plan, parts=(part,), wanted=(part.key,))
+    builder.build(containerfile(plan), "hostile")
+    assert builder.inside("hostile", "sh", "-c", 'printf %s "$ODD"') == odd
+    container = builder.run("from", "--pull-never", "localhost/hostile").strip()
+    root = Path(builder.run("mount", container).strip())
+    prefix = Path("/opt/devsetup/store", part.key)
+    check_verbatim(prefix, root / str(prefix).lstrip("/"))
+    builder.run("rm", container)
+
+
+@pytest.mark.real
+def test_what_did_not_change_comes_from_the_cache(builder: Builder, hello: Hello) -> None:
+    here = workspace(hello.home, hello.catalogue)
+    builder.build(containerfile(here.plan(Wish(names=("hello",)))), "first")
+    again = builder.build(containerfile(here.plan(Wish(names=("hello",)))), "second")
+    assert "==> compile hello" not in again
+    assert again.count("Using cache") > 8
+
+
+@pytest.mark.real
+def test_an_image_whose_proof_fails_is_not_built(builder: Builder, hello: Hello) -> None:
+    (hello.catalogue / "workloads/hello/work.sh").write_text("exit 3\n")
+    text = containerfile(workspace(hello.home, hello.catalogue).plan(Wish(names=("hello",))))
+    with pytest.raises(AssertionError, match="failed in step: proof: greet twenty times"):
+        builder.build(text, "broken")
+
+
+@pytest.mark.chroot
+def test_caffe_is_built_and_proved_in_an_image(builder: Builder, tmp_path: Path) -> None:
+    plan = workspace(tmp_path / "home").plan(Wish(names=("caffe",)), "debian-12")
+    output = builder.build(containerfile(plan), "caffe", "--build-arg", "DEVSETUP_JOBS=2")
+    assert "==> proof: train a LeNet" in output
+    assert builder.inside("caffe", "python", "-c", "import caffe; print(caffe.__version__)") == "1.0.0\n"

@@ -11,18 +11,15 @@ triplet=$(gcc -dumpmachine)
 sha256sum "$tarball" >/dev/null
 "/usr/bin/python$version" -m venv "$prefix/env"
 "$prefix/env/bin/python" -m pip install --disable-pip-version-check \
-    contourpy==1.3.3 cycler==0.12.1 fonttools==4.68.0 imageio==2.38.1 kiwisolver==1.5.1 \
-    lazy-loader==0.6 matplotlib==3.11.2 networkx==3.6.1 numpy==2.4.6 packaging==26.3 \
-    pillow==13.0.0 protobuf==4.21.12 pyparsing==3.3.3 python-dateutil==4.0.0 scikit-image==0.26.0 \
-    scipy==1.17.1 six==1.17.0 tifffile==2026.3.3 tzdata==2026.6
+    --requirement "$checkout/workloads/caffe/requirements-3.11.txt" protobuf==4.21.12
 site=$prefix/env/lib/python$version/site-packages
 echo ../../../../python >"$site/devsetup.pth"
 
 mkdir -p "$build"
 tar -xzf "$tarball" -C "$build"
 cd "$build"
-for patch in "$checkout"/patches/caffe/*.patch; do
-    patch --strip=1 --fuzz=0 --force <"$patch"
+for patch in "$checkout"/patches/caffe/000[1-8]-*.patch; do # the others are for Macs and CUDA
+    patch --strip=1 --unified --fuzz=0 --force <"$patch"
 done
 cat >Makefile.config <<CONFIG
 CPU_ONLY := 1

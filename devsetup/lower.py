@@ -49,11 +49,11 @@ def patch_file(step: ApplyPatch) -> str:
 
 
 def patch_command(tree: str, patch: str, *flags: str) -> tuple[str, ...]:
-    """GNU patch without its leniency: exact context, no prompt, no backup or reject files.
+    """GNU patch without its leniency: unified diffs only (never ed scripts), exact context, no prompt, no leftovers.
 
     `--force`, not `--batch`: the latter silently reverses a patch that is already applied, with status 0.
     """
-    strict = ("--strip=1", "--fuzz=0", "--force", "--no-backup-if-mismatch", "--reject-file=-")
+    strict = ("--strip=1", "--unified", "--fuzz=0", "--force", "--no-backup-if-mismatch", "--reject-file=-")
     return ("patch", *strict, *flags, f"--directory={tree}", f"--input={patch}")
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from devsetup.errors import InvalidInput, Refused, UsageError
 from devsetup.plan import Identity, Part, Plan, PlannedPatch
-from devsetup.recipe import Context, Option, Recipe, SystemLibrary
+from devsetup.recipe import Context, Recipe, SystemLibrary
 from devsetup.steps import Source, Step, SystemPackages
 
 if TYPE_CHECKING:
@@ -92,7 +92,11 @@ def _check_options(options: Mapping[str, str], recipes: Mapping[str, Recipe]) ->
 
 
 def _part(recipe: Recipe, wish: Wish, facts: Facts, catalogue: Catalogue, parts: Mapping[str, Part]) -> Part:
-    options = {option.name: wish.options.get(option.name, _default(option, facts)) for option in recipe.options}
+    if "-" in recipe.version:  # keys are name-version-digest, and are taken apart again
+        raise InvalidInput(
+            f"recipe {recipe.name}: version {recipe.version!r} has a hyphen; write it with a dot or plus"
+        )
+    options = recipe.choices(facts, wish.options)
     reason = recipe.supports(facts, options) if recipe.supports else None
     if reason:
         raise Refused(f"{recipe.name} cannot be installed here: {reason}")
@@ -116,14 +120,10 @@ def _part(recipe: Recipe, wish: Wish, facts: Facts, catalogue: Catalogue, parts:
         sources=context.sources,
         patches=tuple(_planned_patches(context)),
         steps=(*first, *recipe.steps(context)),
-        proofs=recipe.proofs,
+        proofs=recipe.proofs_with(facts, options),
         memory_per_job_mb=recipe.memory_per_job_mb,
         disk_mb=recipe.disk_mb,
     )
-
-
-def _default(option: Option, facts: Facts) -> str:
-    return next((value for when, value in option.defaults if when.verdict(facts).holds), option.default)
 
 
 def _packages(

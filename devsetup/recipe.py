@@ -102,6 +102,10 @@ class Option(_Data, frozen=True, kw_only=True):
     default: str
     defaults: tuple[tuple[When, str], ...] = ()
 
+    def value(self, facts: Facts) -> str:
+        """The default on a machine."""
+        return next((value for when, value in self.defaults if when.verdict(facts).holds), self.default)
+
 
 class SystemLibrary(_Data, frozen=True, kw_only=True):
     """What a library is called by each package manager; an entry of `hosts/libraries.toml`.
@@ -175,6 +179,7 @@ class Recipe(_Data, frozen=True, kw_only=True):
         option_libraries: (condition, logical names): further libraries that depend on options or the machine.
         supports: facts and options to None, or the sentence that says why this machine cannot do it.
         steps: yields the steps.
+        option_proofs: (condition, proofs): the first whose condition holds stands in for `proofs`.
         memory_per_job_mb: peak memory of one compile job.
         disk_mb: room that building takes at its peak, build tree and prefix together.
         seen: (platform, status, what was seen): status is `run`, `simulated` or `untried`.
@@ -194,8 +199,18 @@ class Recipe(_Data, frozen=True, kw_only=True):
     option_libraries: tuple[tuple[When, tuple[str, ...]], ...] = ()
     patches: tuple[Patch, ...] = ()
     proofs: tuple[Proof, ...] = ()
+    option_proofs: tuple[tuple[When, tuple[Proof, ...]], ...] = ()
     supports: Callable[[Facts, Mapping[str, str]], str | None] | None = None
     memory_per_job_mb: int = 0
     disk_mb: int = 0
     keywords: tuple[str, ...] = ()
     seen: tuple[tuple[str, str, str], ...] = ()
+
+    def choices(self, facts: Facts, given: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The value of every option on a machine: as given, or its default there."""
+        chosen = given or {}
+        return {option.name: chosen.get(option.name, option.value(facts)) for option in self.options}
+
+    def proofs_with(self, facts: Facts, options: Mapping[str, str]) -> tuple[Proof, ...]:
+        """What must hold on a machine with these options."""
+        return next((proofs for when, proofs in self.option_proofs if when.verdict(facts, options).holds), self.proofs)

@@ -16,7 +16,7 @@ from devsetup.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from devsetup.facts import Facts
+    from devsetup.facts import Facts, Libc
 
 _CLAUSE = re.compile(r"^\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)\s*$")
 _LEADING = re.compile(r"^\s*(?:\d+:)?(\d+(?:\.\d+)*)")
@@ -72,6 +72,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
             ID_LIKE, without version.
         arch: alternatives joined by `|`.
         package_manager: alternatives joined by `|`.
+        libc: family of the C library with an optional version specifier: `glibc >=2.23`.
         libraries: logical library to version specifier. An unknown version does not hold.
         compilers: compiler command to version specifier.
         clt: macOS Command Line Tools' version specifier.
@@ -83,6 +84,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     os: str = ""
     arch: str = ""
     package_manager: str = ""
+    libc: str = ""
     libraries: dict[str, str] = {}
     compilers: dict[str, str] = {}
     clt: str = ""
@@ -92,7 +94,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """The condition as the patch table prints it."""
-        parts = [text for text in (self.os, self.arch, self.package_manager) if text]
+        parts = [text for text in (self.os, self.arch, self.package_manager, self.libc) if text]
         parts += [f"{name} {spec}".strip() for name, spec in {**self.libraries, **self.compilers}.items()]
         if self.clt:
             parts.append(f"CLT {self.clt}")
@@ -124,6 +126,12 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
         if self.package_manager:
             manager = facts.package_manager or "absent"
             yield manager in _alternatives(self.package_manager), f"the package manager is {manager}"
+        if self.libc:
+            libc = facts.libc
+            yield (
+                _matches_libc(self.libc, libc),
+                f"the C library is {f'{libc.family} {libc.version}' if libc else 'unknown'}",
+            )
         for name, spec in self.libraries.items():
             version = facts.library(name)
             yield bool(version) and satisfies(version, spec), f"{name} is {version or 'unknown'}"
@@ -143,6 +151,11 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
 
 def _alternatives(text: str) -> list[str]:
     return [alternative.strip() for alternative in text.split("|")]
+
+
+def _matches_libc(condition: str, libc: Libc | None) -> bool:
+    family, _, spec = condition.partition(" ")
+    return libc is not None and libc.family == family and satisfies(libc.version, spec)
 
 
 def _matches_os(condition: str, facts: Facts) -> bool:

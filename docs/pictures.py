@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from devsetup.app.catalogue import patch_hosts
 from devsetup.app.workspace import Workspace
 from devsetup.console import views
 from devsetup.console.screen import pretty
@@ -27,14 +28,10 @@ def main() -> None:
     workspace = Workspace(_HERE / "no-home")
     plan = workspace.plan(Wish(names=("caffe",)), "debian-13")
     recipe = workspace.loader.recipe("caffe")
-    hosts = {name: workspace.loader.host(name) for name in workspace.loader.hosts()}
-    applies = {
-        patch.name: tuple(name for name, facts in hosts.items() if patch.when.verdict(facts).holds)
-        for patch in recipe.patches
-    }
+    applies = patch_hosts(workspace.loader, recipe)
     draw("plan", "devsetup plan caffe --on debian-13", views.plan(plan, absent=None))
-    draw("info", "devsetup info caffe", views.recipe(recipe, applies, tuple(hosts), ""))
-    draw("facts", "devsetup facts --on debian-13", views.facts(hosts["debian-13"]))
+    draw("info", "devsetup info caffe", views.recipe(recipe, applies, workspace.loader.hosts(), ""))
+    draw("facts", "devsetup facts --on debian-13", views.facts(workspace.loader.host("debian-13")))
 
 
 def draw(name: str, command: str, blocks: tuple[views.Block, ...]) -> None:

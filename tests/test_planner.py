@@ -185,3 +185,8 @@ def test_steps_follow_the_recipe_order() -> None:
     (part,) = plan(recipe("app", libraries=("zlib",)), wish=Wish(names=("app",))).parts
     kinds: list[type[Step]] = [type(step) for step in part.steps]
     assert [kind.__name__ for kind in kinds] == ["SystemPackages", "Fetch", "Unpack", "Run"]
+
+
+def test_a_version_that_would_break_its_key_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="hyphen"):
+        plan(recipe("app", version="1.0-rc5"), wish=Wish(names=("app",)))

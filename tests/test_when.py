@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from devsetup.errors import InvalidInput
-from devsetup.facts import Apple, Compiler, Facts, Library, OperatingSystem
+from devsetup.facts import Apple, Compiler, Facts, Libc, Library, OperatingSystem
 from devsetup.when import When, satisfies
 
 
@@ -67,6 +67,11 @@ def test_a_malformed_specifier_is_an_error_not_a_no() -> None:
         (When(arch="x86_64 | aarch64"), machine(), True),
         (When(arch="arm64"), machine(), False),
         (When(package_manager="brew"), machine(), False),
+        (When(libc="glibc >=2.23"), machine(libc=Libc(family="glibc", version="2.36")), True),
+        (When(libc="glibc >=2.23"), machine(libc=Libc(family="glibc", version="2.19")), False),
+        (When(libc="glibc >=2.23"), machine(libc=Libc(family="musl", version="2.36")), False),
+        (When(libc="musl"), machine(libc=Libc(family="musl", version="1.2.5")), True),
+        (When(libc="glibc"), machine(), False),
         (When(libraries={"protobuf": ">=3.18"}), machine(), True),
         (When(libraries={"opencv": ">=4"}), machine(), False),
         (When(compilers={"g++": ">=14"}), machine(), False),
@@ -92,9 +97,11 @@ def test_the_reason_names_the_fact_that_decided() -> None:
     both = When(os="macos", clt=">=10").verdict(machine())
     assert both.because == "this is debian 12"
     assert When().verdict(machine()).because == "always"
+    assert When(libc="musl").verdict(machine()).because == "the C library is unknown"
 
 
 def test_a_condition_prints_as_the_patch_table_shows_it() -> None:
     assert str(When(os="macos >=10.10", clt=">=10")) == "macos >=10.10, CLT >=10"
     assert str(When(libraries={"protobuf": ">=3.18"}, options={"cuda": "on"})) == "protobuf >=3.18, cuda=on"
+    assert str(When(libc="glibc >=2.23", cuda="<8")) == "glibc >=2.23, CUDA <8"
     assert str(When()) == "always"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from devsetup.facts import Facts
     from devsetup.plan import Plan
     from devsetup.planner import Wish
+    from devsetup.recipe import Recipe
+    from devsetup.steps import LocalSource
 
 
 class Workspace:
@@ -61,6 +63,37 @@ class Workspace:
             catalogue.recipe(name)  # a misspelt name is told before the machine is looked at
         return make_plan(wish, self.facts(on), catalogue)
 
+    def local_source(self, name: str, path: Path) -> LocalSource:
+        """What the user named with `--source`, for a recipe, with the generation of upstream's tree that it is.
+
+        Raises:
+            UsageError: no such recipe.
+            SourceError: nothing is there, or it is no source.
+        """
+        from msgspec import structs
+
+        from devsetup import fetch
+
+        recipe = self.loader.recipe(name)
+        source = fetch.local_source(path)
+        if source.tree:
+            return structs.replace(source, generation=self.generation(recipe, path))
+        from devsetup.recipe import identify
+
+        found = identify(recipe.generations, lambda file: fetch.member_text(path, file, source.strip))
+        return structs.replace(source, generation=found)
+
+    def generation(self, recipe: Recipe, tree: Path) -> str:
+        """Which of a recipe's generations an unpacked tree is; empty when none is known. No link is followed."""
+        from devsetup.execute import treechange
+        from devsetup.recipe import identify
+
+        def text(file: str) -> str | None:
+            data = None if treechange.obstacle(tree, file) else treechange.read(tree, file)
+            return None if data is None else data.decode("utf-8", "replace")
+
+        return identify(recipe.generations, text)
+
     def absent(self, manager: str, names: tuple[str, ...]) -> tuple[str, ...]:
         """Which of these system packages are not installed now."""
         from devsetup import probe
@@ -69,6 +102,6 @@ class Workspace:
 
     def clean_env(self, facts: Facts) -> dict[str, str]:
         """The environment for builds and proofs."""
-        from devsetup.execute.environment import clean
+        from devsetup.environment import clean
 
         return clean(self.environ, macos=facts.os.id == "macos")

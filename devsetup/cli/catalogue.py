@@ -72,21 +72,18 @@ def search_command(session: Session, word: str, as_json: bool) -> int:
 @click.pass_obj
 def info_command(session: Session, name: str, as_json: bool) -> None:
     """Show a recipe: its options, sources, patches (condition, where they apply, why) and proofs."""
+    from devsetup.app.catalogue import patch_hosts
     from devsetup.console import views
 
     workspace = session.workspace()
     recipe = workspace.loader.recipe(name)
-    hosts = {host: workspace.loader.host(host) for host in workspace.loader.hosts()}
-    applies = {
-        patch.name: tuple(host for host, facts in hosts.items() if patch.when.verdict(facts).holds)
-        for patch in recipe.patches
-    }
+    applies = patch_hosts(workspace.loader, recipe)
     installed = _installed(workspace).get(name, "")
     if as_json:
         record = {**_record(recipe), "installed": installed or None, "patch_hosts": applies}
         session.screen.json("recipe", record)
     else:
-        session.screen.show(views.recipe(recipe, applies, tuple(hosts), installed))
+        session.screen.show(views.recipe(recipe, applies, workspace.loader.hosts(), installed))
 
 
 @click.command("facts", cls=Command)

@@ -12,9 +12,10 @@ from devsetup.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from devsetup.app.installing import Preview
+    from devsetup.app.workspace import Workspace
     from devsetup.planner import Wish
 
-_option = click.option(
+option_option = click.option(
     "--option", "options", multiple=True, metavar="K=V", help="Choose a recipe's option (see `devsetup info NAME`)."
 )
 _source = click.option(
@@ -25,29 +26,38 @@ _source = click.option(
 )
 
 
-def _wish(names: tuple[str, ...], options: tuple[str, ...], source: Path | None) -> Wish:
-    from devsetup.planner import Wish
+def chosen_options(options: tuple[str, ...]) -> dict[str, str]:
+    """`--option K=V`, as a mapping.
 
+    Raises:
+        UsageError: one is not of that form.
+    """
     chosen = {}
     for text in options:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
             raise UsageError(f"--option {text!r} is not of the form K=V", "write for example --option blas=openblas")
         chosen[key] = value
+    return chosen
+
+
+def _wish(workspace: Workspace, names: tuple[str, ...], options: tuple[str, ...], source: Path | None) -> Wish:
+    from devsetup.planner import Wish
+
+    chosen = chosen_options(options)
     if source is None:
         return Wish(names=names, options=chosen)
     if len(names) != 1:
         raise UsageError("--source replaces the source of one recipe, and several are named", "name one recipe")
-    from devsetup.fetch import local_source
-
-    return Wish(names=names, options=chosen, sources={names[0]: local_source(source.absolute())})
+    local = workspace.local_source(names[0], source.absolute())
+    return Wish(names=names, options=chosen, sources={names[0]: local})
 
 
 @click.command("install", cls=Command)
 @names_argument(required=True)
 @yes_option
 @_source
-@_option
+@option_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing at all.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), help="Compile jobs.  [default: cores, as memory allows]")
 @json_option
@@ -71,7 +81,7 @@ def install_command(
     from devsetup.console.progress import watch
 
     workspace = session.workspace()
-    agreed = installing.preview(workspace, _wish(names, options, source), jobs)
+    agreed = installing.preview(workspace, _wish(workspace, names, options, source), jobs)
     if dry_run:
         _show_preview(session, agreed, as_json=as_json)
         return
@@ -121,8 +131,15 @@ def _show_preview(session: Session, agreed: Preview, *, as_json: bool) -> None:
 @names_argument(required=True)
 @on_option
 @_source
-@_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@option_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "shell", "containerfile", "ansible"]),
+    default="text",
+    show_default=True,
+    help="To read, or as a whole that runs without devsetup.",
+)
 @json_option
 @click.pass_obj
 def plan_command(
@@ -139,8 +156,13 @@ def plan_command(
     from devsetup.console import views
 
     workspace = session.workspace()
-    wish = _wish(names, options, source)
+    wish = _wish(workspace, names, options, source)
     as_json = as_json or form == "json"
+    if not as_json and form != "text":
+        from devsetup.render import RENDERERS
+
+        session.screen.raw(RENDERERS[form](workspace.plan(wish, on)))
+        return
     if on is None:
         _show_preview(session, installing.preview(workspace, wish), as_json=as_json)
         return

@@ -27,6 +27,7 @@ COMMANDS = {
     "search": ("devsetup.cli.catalogue", "Find recipes by a word."),
     "info": ("devsetup.cli.catalogue", "Show a recipe: options, sources, patches, proofs."),
     "facts": ("devsetup.cli.catalogue", "Show this machine as recipes see it."),
+    "patch": ("devsetup.cli.patch", "Check, apply or take back a recipe's patches."),
     "verify": ("devsetup.cli.installed", "Prove again that what was installed works."),
     "env": ("devsetup.cli.installed", "Print shell code that activates what was installed."),
     "run": ("devsetup.cli.installed", "Run a command with what was installed."),
@@ -34,6 +35,7 @@ COMMANDS = {
     "log": ("devsetup.cli.installed", "Show what happened to a recipe here."),
     "uninstall": ("devsetup.cli.installed", "Remove what was installed."),
     "gc": ("devsetup.cli.installed", "Remove leftovers: failed builds, unneeded installs."),
+    "recipe": ("devsetup.cli.recipe", "Write recipes: new, lint, test."),
     "completion": ("devsetup.cli.completion", "Print shell code for tab completion."),
 }
 

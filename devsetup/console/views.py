@@ -70,13 +70,27 @@ def recipe(
 
 
 def _hosts(some: tuple[str, ...], every: tuple[str, ...]) -> str:
-    """Hosts by name, or by the fewer names that are left out."""
-    others = tuple(host for host in every if host not in some)
-    if not others:
+    """Hosts by system: `debian`, when all of its releases are meant, else `macos 10.10 to 15` or single releases.
+
+    Args:
+        some: the hosts meant.
+        every: all declared hosts (`debian-12`, `macos-15-arm64`), each system's in release order.
+    """
+    if set(some) == set(every):
         return "every host"
-    if not some:
-        return "none"
-    return f"all but {', '.join(others)}" if len(others) < len(some) else ", ".join(some)
+    systems = dict.fromkeys(host.partition("-")[0] for host in every)
+    shown = []
+    for system in systems:
+        releases = [host for host in every if host.partition("-")[0] == system]
+        meant = [host for host in releases if host in some]
+        versions = [host.partition("-")[2] for host in meant]
+        if meant == releases:
+            shown.append(system)
+        elif len(meant) > 2 and meant == releases[releases.index(meant[0]) :][: len(meant)]:  # noqa: PLR2004 - a range
+            shown.append(f"{system} {versions[0]} to {versions[-1]}")
+        elif meant:
+            shown.append(f"{system} {', '.join(versions)}")
+    return "; ".join(shown) or "none"
 
 
 def _source_row(source: Source) -> tuple[str, str, str]:

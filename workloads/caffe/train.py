@@ -133,9 +133,9 @@ def write_lmdb(name: str, images: np.ndarray, labels: np.ndarray, work: Path) ->
     folder = work / f"{name}-png"
     folder.mkdir()
     lines = []
-    for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+    for index, label in enumerate(labels):
         file = f"{index:05d}.png"
-        Image.fromarray(pixels).save(folder / file, compress_level=1)
+        Image.fromarray(images[index]).save(folder / file, compress_level=1)
         lines.append(f"{file} {label}\n")
     listing = work / f"{name}.txt"
     listing.write_text("".join(lines))
@@ -173,8 +173,8 @@ def lenet(database: Path, batch: int) -> str:
 def make_solver(work: Path, databases: tuple[Path, Path], seed: int) -> caffe.SGDSolver:
     """Write the two networks and the solver, and load them."""
     files = (work / "train.prototxt", work / "test.prototxt")
-    for file, database, batch in zip(files, databases, (TRAIN_BATCH, TEST_BATCH), strict=True):
-        file.write_text(lenet(database, batch))
+    for index, batch in enumerate((TRAIN_BATCH, TEST_BATCH)):
+        files[index].write_text(lenet(databases[index], batch))
     solver = work / "solver.prototxt"
     solver.write_text(
         f'train_net: "{files[0]}"\ntest_net: "{files[1]}"\n'
@@ -212,14 +212,13 @@ def train(solver: caffe.SGDSolver, iterations: int) -> Curves:
 def draw_curves(curves: Curves, linear: float, file: Path) -> None:
     """Draw training loss and held-out accuracy over the iterations as SVG."""
     figure, left = plt.subplots(figsize=(8.0, 4.8), layout="constrained")
-    left.plot(*zip(*curves.loss, strict=True), color="tab:blue", label="training loss")
+    left.plot(*np.transpose(curves.loss), color="tab:blue", label="training loss")
     left.set_xlabel("iteration")
     left.set_ylabel("training loss (mean cross-entropy)", color="tab:blue")
     left.set_ylim(bottom=0)
     left.grid(alpha=0.3)
     right = left.twinx()
-    points = list(zip(*curves.accuracy, strict=True))
-    right.plot(*points, color="tab:orange", marker="o", label="held-out accuracy")
+    right.plot(*np.transpose(curves.accuracy), color="tab:orange", marker="o", label="held-out accuracy")
     right.axhline(BAR, color="tab:green", linestyle="--", label=f"bar, {BAR:.2f}")
     right.axhline(linear, color="tab:gray", linestyle=":", label=f"linear model, {linear:.2f}")
     right.set_ylabel(f"accuracy on {TEST_IMAGES} held-out images", color="tab:orange")

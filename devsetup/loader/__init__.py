@@ -140,16 +140,22 @@ class Loader:
 
 
 def _executed(path: Path, module_name: str) -> object:
-    """The RECIPE of a file, or None. A package's own modules find it by name while it runs, and only then."""
+    """The RECIPE of a file, or None. A package's own modules find it by name while it runs, and only then.
+
+    No bytecode is written: reading the catalogue changes nothing, and a recipe that is edited twice within a second is
+    never taken from a stale file. What is shipped was compiled when it was installed.
+    """
     folder = [str(path.parent)] if path.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(module_name, path, submodule_search_locations=folder)
     if spec is None or spec.loader is None:
         raise ImportError("it is not Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
     finally:
+        sys.dont_write_bytecode = written
         for name in [each for each in sys.modules if each.partition(".")[0] == module_name]:
             del sys.modules[name]
     return getattr(module, "RECIPE", None)

@@ -61,13 +61,50 @@ class Python(_Fact, frozen=True, kw_only=True):
 
 
 class Cuda(_Fact, frozen=True, kw_only=True):
-    """A CUDA toolkit candidate: where, which version, who named it, whether it wins, and why or why not."""
+    """A CUDA toolkit candidate: where, which version, who named it, whether it wins, and why or why not.
+
+    Attributes:
+        nvcc: path of its compiler; empty when it has none.
+        libdir: directory of its runtime library (`lib64`, `lib`, `targets/x86_64-linux/lib`); empty when not found.
+    """
 
     path: str
     version: str
     origin: str
     chosen: bool = False
     why: str = ""
+    nvcc: str = ""
+    libdir: str = ""
+
+
+class Gpu(_Fact, frozen=True, kw_only=True):
+    """An NVIDIA GPU.
+
+    Attributes:
+        address: of the PCI device (`0000:01:00.0`); empty where only the driver named it.
+        name: as the driver calls it; empty without a driver.
+        capability: compute capability (`9.0`); empty without a driver.
+    """
+
+    address: str = ""
+    name: str = ""
+    capability: str = ""
+
+
+class Driver(_Fact, frozen=True, kw_only=True):
+    """NVIDIA's driver.
+
+    Attributes:
+        module: version of the loaded kernel module (`570.124.06`); empty when none is loaded.
+        library: version of the user-space library (libcuda.so.1's target); empty when there is none.
+        cuda: the newest CUDA that it speaks (`13.0`), as libcuda says in a child process; empty without an answer.
+        problem: why it does not answer: what cuInit said.
+    """
+
+    module: str = ""
+    library: str = ""
+    cuda: str = ""
+    problem: str = ""
 
 
 class Blas(_Fact, frozen=True, kw_only=True):
@@ -117,6 +154,8 @@ class Facts(_Fact, frozen=True, kw_only=True):
     compilers: tuple[Compiler, ...] = ()
     pythons: tuple[Python, ...] = ()
     cuda: tuple[Cuda, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    driver: Driver | None = None
     blas: tuple[Blas, ...] = ()
     libraries: dict[str, Library] = {}
     apple: Apple | None = None

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from devsetup.errors import InvalidInput, Refused, UsageError
+from devsetup.facts import Facts
 from devsetup.plan import Identity, Part, Plan, PlannedPatch
 from devsetup.recipe import Context, Recipe, SystemLibrary
 from devsetup.steps import Source, Step, SystemPackages
-
-if TYPE_CHECKING:
-    from devsetup.facts import Facts
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,50 +50,75 @@ def make_plan(wish: Wish, facts: Facts, catalogue: Catalogue) -> Plan:
         Refused: a recipe does not support this machine; the message is the recipe's own reason.
         InvalidInput: recipes need each other in a circle, or a patch is malformed.
     """
-    recipes = _closure(wish.names, catalogue)
-    _check_options(wish.options, recipes)
+    wanted = _closure(wish, facts, catalogue)
+    _check_options(wish.options, [resolved.recipe for resolved in wanted.values()])
     parts: dict[str, Part] = {}
-    for name in _ordered(recipes):
-        parts[name] = _part(recipes[name], wish, facts, catalogue, parts)
-    wanted = tuple(dict.fromkeys(parts[name].key for name in wish.names))
-    return Plan(facts=facts, parts=tuple(parts.values()), wanted=wanted)
+    for name in _ordered(wanted):
+        resolved = _equipped(wanted[name], wanted)
+        parts[name] = _part(resolved, wish, catalogue, parts)
+    asked = tuple(dict.fromkeys(parts[name].key for name in wish.names))
+    return Plan(facts=facts, parts=tuple(parts.values()), wanted=asked)
 
 
-def _closure(names: tuple[str, ...], catalogue: Catalogue) -> dict[str, Recipe]:
-    found: dict[str, Recipe] = {}
-    waiting = list(names)
+class _Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipe on a machine: `options` were chosen on the bare machine, `facts` are those it is built with."""
+
+    recipe: Recipe
+    options: dict[str, str]
+    needs: tuple[str, ...]
+    facts: Facts
+
+
+def _closure(wish: Wish, facts: Facts, catalogue: Catalogue) -> dict[str, _Resolved]:
+    found: dict[str, _Resolved] = {}
+    waiting = list(wish.names)
     while waiting:
         name = waiting.pop(0)
         if name not in found:
-            found[name] = catalogue.recipe(name)
-            waiting += found[name].needs
+            recipe = catalogue.recipe(name)
+            options = recipe.choices(facts, wish.options)
+            needs = recipe.needs_with(facts, options)
+            found[name] = _Resolved(recipe=recipe, options=options, needs=needs, facts=facts)
+            waiting += needs
     return found
 
 
-def _ordered(recipes: dict[str, Recipe]) -> tuple[str, ...]:
-    graph = {name: recipe.needs for name, recipe in recipes.items()}
+def _ordered(wanted: Mapping[str, _Resolved]) -> tuple[str, ...]:
+    graph = {name: resolved.needs for name, resolved in wanted.items()}
     try:
         return tuple(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
         raise InvalidInput(f"recipes need each other in a circle: {' -> '.join(error.args[1])}") from error
 
 
-def _check_options(options: Mapping[str, str], recipes: Mapping[str, Recipe]) -> None:
-    known = {option.name: option for recipe in recipes.values() for option in recipe.options}
+def _equipped(resolved: _Resolved, wanted: Mapping[str, _Resolved]) -> _Resolved:
+    """A recipe with the facts of a machine on which what it needs is installed."""
+    facts = resolved.facts
+    for name in resolved.needs:
+        need = _equipped(wanted[name], wanted)
+        if need.recipe.provides:
+            facts = need.recipe.provides(facts, need.options)
+    return msgspec.structs.replace(resolved, facts=facts)
+
+
+def _check_options(options: Mapping[str, str], recipes: list[Recipe]) -> None:
+    known = {option.name: option for recipe in recipes for option in recipe.options}
     for name, value in options.items():
         if name not in known:
             offered = ", ".join(sorted(known)) or "none"
-            raise UsageError(f"no option {name!r} here", f"options of {', '.join(recipes)}: {offered}")
+            raise UsageError(
+                f"no option {name!r} here", f"options of {', '.join(recipe.name for recipe in recipes)}: {offered}"
+            )
         if value not in known[name].choices:
             raise UsageError(f"option {name} cannot be {value!r}", f"choose one of: {', '.join(known[name].choices)}")
 
 
-def _part(recipe: Recipe, wish: Wish, facts: Facts, catalogue: Catalogue, parts: Mapping[str, Part]) -> Part:
+def _part(resolved: _Resolved, wish: Wish, catalogue: Catalogue, parts: Mapping[str, Part]) -> Part:
+    recipe, options, facts = resolved.recipe, resolved.options, resolved.facts
     if "-" in recipe.version:  # keys are name-version-digest, and are taken apart again
         raise InvalidInput(
             f"recipe {recipe.name}: version {recipe.version!r} has a hyphen; write it with a dot or plus"
         )
-    options = recipe.choices(facts, wish.options)
     reason = recipe.supports(facts, options) if recipe.supports else None
     if reason:
         raise Refused(f"{recipe.name} cannot be installed here: {reason}")
@@ -116,7 +138,7 @@ def _part(recipe: Recipe, wish: Wish, facts: Facts, catalogue: Catalogue, parts:
         summary=recipe.summary,
         identity=Identity(os=facts.os.id, version=facts.os.version, arch=facts.arch, libc=facts.libc),
         options=options,
-        needs=tuple(parts[need].key for need in recipe.needs),
+        needs=tuple(parts[need].key for need in resolved.needs),
         sources=context.sources,
         patches=tuple(_planned_patches(context)),
         steps=(*first, *recipe.steps(context)),

@@ -8,6 +8,7 @@ no process and reads no environment; a test runs every recipe on every declared 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
@@ -175,6 +176,9 @@ class Recipe(_Data, frozen=True, kw_only=True):
         sources: alternatives, tried in order, each pinned by sha256, all of one generation.
         generations: of upstream's tree, where patches differ between them.
         needs: names of other recipes.
+        option_needs: (condition, names): further recipes that depend on options or the machine.
+        provides: facts and options to the facts of a machine on which this is installed; what needs it is planned with
+            those. Paths in them hold the place `@PREFIX:NAME@` of this recipe.
         libraries: logical names in `hosts/libraries.toml`, whose packages the plan installs first.
         option_libraries: (condition, logical names): further libraries that depend on options or the machine.
         supports: facts and options to None, or the sentence that says why this machine cannot do it.
@@ -195,6 +199,8 @@ class Recipe(_Data, frozen=True, kw_only=True):
     generations: tuple[Generation, ...] = ()
     options: tuple[Option, ...] = ()
     needs: tuple[str, ...] = ()
+    option_needs: tuple[tuple[When, tuple[str, ...]], ...] = ()
+    provides: Callable[[Facts, Mapping[str, str]], Facts] | None = None
     libraries: tuple[str, ...] = ()
     option_libraries: tuple[tuple[When, tuple[str, ...]], ...] = ()
     patches: tuple[Patch, ...] = ()
@@ -210,6 +216,16 @@ class Recipe(_Data, frozen=True, kw_only=True):
         """The value of every option on a machine: as given, or its default there."""
         chosen = given or {}
         return {option.name: chosen.get(option.name, option.value(facts)) for option in self.options}
+
+    @property
+    def possible_needs(self) -> tuple[str, ...]:
+        """Names of the recipes that this one may need, whatever the options and the machine."""
+        return tuple(dict.fromkeys((*self.needs, *(name for _, names in self.option_needs for name in names))))
+
+    def needs_with(self, facts: Facts, options: Mapping[str, str]) -> tuple[str, ...]:
+        """Names of the recipes that this one needs on a machine with these options."""
+        some = (names for when, names in self.option_needs if when.verdict(facts, options).holds)
+        return tuple(dict.fromkeys((*self.needs, *itertools.chain.from_iterable(some))))
 
     def proofs_with(self, facts: Facts, options: Mapping[str, str]) -> tuple[Proof, ...]:
         """What must hold on a machine with these options."""

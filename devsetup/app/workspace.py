@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from devsetup.plan import Plan
     from devsetup.planner import Wish
     from devsetup.recipe import Recipe
+    from devsetup.settings import Settings
     from devsetup.steps import LocalSource
 
 
@@ -27,15 +29,28 @@ class Workspace:
     Attributes:
         home: holds the store, receipts, downloads and logs; created by the first install, not before.
         environ: the environment that the user started us with.
+        cuda: root of the CUDA toolkit that the user named for this run; empty goes by the settings.
     """
 
-    def __init__(self, home: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: Path, environ: Mapping[str, str] | None = None, *, cuda: str = "") -> None:
         self.home = home
+        self.cuda = cuda
         self.environ = dict(os.environ if environ is None else environ)
         self.loader = Loader(default_root(self.environ))
         self.runner = Runner()
         self.receipts = Receipts(home)
         self.store = Store(home)
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The user's settings.
+
+        Raises:
+            InvalidInput: their file is malformed.
+        """
+        from devsetup.settings import read_settings, settings_path
+
+        return read_settings(settings_path(self.environ))
 
     def facts(self, on: str | None = None) -> Facts:
         """This machine as recipes see it, or a declared host by name or path.
@@ -48,7 +63,13 @@ class Workspace:
             return self.loader.host(on)
         from devsetup import probe
 
-        return probe.machine(self.runner, self.loader.libraries(), self.loader.declared, environ=self.environ)
+        return probe.machine(
+            self.runner,
+            self.loader.libraries(),
+            self.loader.declared,
+            environ=self.environ,
+            toolkit=self.cuda or self.settings.cuda,
+        )
 
     def plan(self, wish: Wish, on: str | None = None) -> Plan:
         """What would be done for a wish, here or on a declared host. Runs nothing.

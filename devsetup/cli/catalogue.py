@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devsetup.cli.root import Command, Session, complete_recipe, json_option, on_option
+from devsetup.cli.root import Command, Session, complete_recipe, cuda_option, json_option, on_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,6 +88,7 @@ def info_command(session: Session, name: str, as_json: bool) -> None:
 
 @click.command("facts", cls=Command)
 @on_option
+@cuda_option
 @json_option
 @click.pass_obj
 def facts_command(session: Session, on: str | None, as_json: bool) -> None:

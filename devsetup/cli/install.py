@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devsetup.cli.root import Command, Session, json_option, names_argument, on_option, yes_option
+from devsetup.cli.root import Command, Session, cuda_option, json_option, names_argument, on_option, yes_option
 from devsetup.errors import Refused, UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def _wish(workspace: Workspace, names: tuple[str, ...], options: tuple[str, ...]
 @yes_option
 @_source
 @option_option
+@cuda_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing at all.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), help="Compile jobs.  [default: cores, as memory allows]")
 @json_option
@@ -132,6 +133,7 @@ def _show_preview(session: Session, agreed: Preview, *, as_json: bool) -> None:
 @on_option
 @_source
 @option_option
+@cuda_option
 @click.option(
     "--format",
     "form",

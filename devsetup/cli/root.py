@@ -45,6 +45,7 @@ class Session:
 
     Attributes:
         home: `--home`, when given; otherwise DEVSETUP_HOME or the XDG data directory decides.
+        cuda: `--cuda`, when given; otherwise the settings decide.
     """
 
     version = devsetup.__version__
@@ -52,6 +53,7 @@ class Session:
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
         self.home: Path | None = None
+        self.cuda = ""
 
     def workspace(self) -> Workspace:
         """The home, catalogue and machine to work with."""
@@ -60,7 +62,7 @@ class Session:
         from devsetup.app.workspace import Workspace
         from devsetup.store import default_home
 
-        return Workspace(self.home.absolute() if self.home else default_home(os.environ))
+        return Workspace(self.home.absolute() if self.home else default_home(os.environ), cuda=self.cuda)
 
 
 def _set_home(context: click.Context, _: click.Parameter, value: Path | None) -> None:
@@ -158,6 +160,19 @@ def names_argument(*, required: bool) -> Callable[[Callable[..., Any]], Callable
     return click.argument("names", nargs=-1, required=required, metavar="NAME...", shell_complete=complete_recipe)
 
 
+def _set_cuda(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.ensure_object(Session).cuda = str(value.absolute())
+
+
+cuda_option = click.option(
+    "--cuda",
+    type=click.Path(path_type=Path, file_okay=False),
+    expose_value=False,
+    callback=_set_cuda,
+    metavar="DIR",
+    help="Use the CUDA toolkit in DIR, before every other that is found.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 on_option = click.option(
     "--on", metavar="HOST", shell_complete=complete_host, help="A declared host (debian-13) or a JSON file of facts."

@@ -37,6 +37,8 @@ def machine(
     declared: Callable[[OperatingSystem], Facts | None],
     root: Path = Path("/"),
     environ: Mapping[str, str] | None = None,
+    *,
+    toolkit: str = "",
 ) -> Facts:
     """Describe this machine.
 
@@ -47,6 +49,7 @@ def machine(
         root: the directory that stands for `/`. Files, PATH's entries and other absolute paths are looked up, and
             reported, inside it. The kernel's answers (architecture, processors, glibc's version) stay this machine's.
         environ: the variables to go by; None is this process's own.
+        toolkit: root of the CUDA toolkit that the user named; empty looks for one.
 
     Returns:
         Facts whose `notes` say what could not be found out. A program that hangs costs 2 s, and is stopped.

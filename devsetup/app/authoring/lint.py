@@ -194,7 +194,7 @@ def _names(sheet: _Sheet, recipe: Recipe, loader: Loader) -> Iterator[Finding]:
         if name not in libraries:
             hint = suggest(name, libraries, "add it there")
             yield sheet.finding("library", f"hosts/libraries.toml does not list {name!r}", hint, name)
-    for name in recipe.needs:
+    for name in recipe.possible_needs:
         if name not in loader.names():
             hint = suggest(name, loader.names())
             yield sheet.finding("needs", f"needs {name!r}, which is no recipe", hint, name)

@@ -77,7 +77,7 @@ def _in_memory(loader: Loader, names: tuple[str, ...]) -> Catalogue:
         name = waiting.pop()
         if name not in recipes:
             recipes[name] = loader.recipe(name)
-            waiting += recipes[name].needs
+            waiting += recipes[name].possible_needs
     texts = {name: loader.texts(recipe) for name, recipe in recipes.items()}
     return Catalogue(recipe=recipes.__getitem__, texts=lambda recipe: texts[recipe.name], libraries=loader.libraries())
 

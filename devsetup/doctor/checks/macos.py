@@ -1,0 +1,7 @@
+"""Checks of macos."""
+
+from __future__ import annotations
+
+from devsetup.doctor.finding import Check  # noqa: TC001
+
+CHECKS: tuple[Check, ...] = ()

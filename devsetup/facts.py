@@ -96,7 +96,7 @@ class Driver(_Fact, frozen=True, kw_only=True):
 
     Attributes:
         module: version of the loaded kernel module (`570.124.06`); empty when none is loaded.
-        library: version of the user-space library (libcuda.so.1's target); empty when there is none.
+        library: version of the user-space library, as its file is named; empty when there is none, or under WSL.
         cuda: the newest CUDA that it speaks (`13.0`), as libcuda says in a child process; empty without an answer.
         problem: why it does not answer: what cuInit said.
     """

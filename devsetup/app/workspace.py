@@ -6,6 +6,7 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
+from devsetup.errors import UsageError
 from devsetup.loader import Loader, default_root
 from devsetup.receipts import Receipts
 from devsetup.runner import Runner
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from devsetup.recipe import Recipe
     from devsetup.settings import Settings
     from devsetup.steps import LocalSource
+
+_OVERLAY = "declare the toolkit with the host instead, for example --on debian-12+cuda-12.4"
 
 
 class Workspace:
@@ -56,10 +59,12 @@ class Workspace:
         """This machine as recipes see it, or a declared host by name or path.
 
         Raises:
-            UsageError: no such host.
-            InvalidInput: its file is malformed.
+            UsageError: no such host, or `--cuda` with `--on`.
+            InvalidInput: its file is malformed; the toolkit that was named is none.
         """
         if on is not None:
+            if self.cuda:
+                raise UsageError("--cuda names a toolkit of this machine, and --on another machine", _OVERLAY)
             return self.loader.host(on)
         from devsetup import probe
 

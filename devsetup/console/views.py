@@ -15,6 +15,7 @@ from devsetup.steps import (
     DebianSource,
     Env,
     LocalSource,
+    PyPISource,
     Source,
     Step,
     SystemPackages,
@@ -23,7 +24,7 @@ from devsetup.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from devsetup.facts import Facts, Python
     from devsetup.plan import Part, Plan
@@ -99,6 +100,8 @@ def _source_row(source: Source) -> tuple[str, str, str]:
             return (name, url, sha256[:16])
         case DebianSource(id=name, package=package, suite=suite, sha256=sha256):
             return (name, f"Debian source package {package} of {suite}, through apt", sha256[:16])
+        case PyPISource(id=name, package=package, file=file, sha256=sha256):
+            return (name, f"{file} of the Python package {package}, through pip", sha256[:16])
         case LocalSource(id=name, path=path, sha256=sha256):
             return (name, path, sha256[:16])
 
@@ -214,9 +217,7 @@ def facts(found: Facts) -> tuple[Block, ...]:
         blocks.append(
             Table(("python", "version", "notes"), tuple((p.path, p.version, _python_notes(p)) for p in found.pythons))
         )
-    if found.cuda:
-        cuda = tuple((c.path, c.version, c.origin, "yes" if c.chosen else "", c.why) for c in found.cuda)
-        blocks.append(Table(("CUDA", "version", "named by", "wins", "why"), cuda))
+    blocks += _nvidia(found)
     if found.blas:
         blocks.append(Table(("BLAS", "version", "path"), tuple((b.name, b.version, b.path) for b in found.blas)))
     libraries = tuple(
@@ -227,6 +228,31 @@ def facts(found: Facts) -> tuple[Block, ...]:
     if found.notes:
         blocks.append(Text("\n".join(f"note: {note}" for note in found.notes)))
     return tuple(blocks)
+
+
+def _nvidia(found: Facts) -> Iterator[Block]:
+    """Toolkits, GPUs and their driver, as far as there are any: most machines have none, and need none."""
+    if found.cuda:
+        cuda = tuple(
+            (
+                c.path,
+                c.version,
+                c.origin,
+                "yes" if c.chosen else "",
+                c.libdir.removeprefix(f"{c.path}/") or "none",
+                c.why,
+            )
+            for c in found.cuda
+        )
+        yield Table(("CUDA", "version", "named by", "wins", "libraries", "why"), cuda)
+    if found.gpus:
+        unknown = "unknown"
+        gpus = tuple((gpu.name or unknown, gpu.capability or unknown, gpu.address or unknown) for gpu in found.gpus)
+        yield Table(("GPU", "compute capability", "address"), gpus)
+    if driver := found.driver:
+        library = driver.library or ("unknown" if driver.cuda else "none")  # WSL's has no version in its name
+        row = (driver.module or "none", library, driver.cuda or "unknown", driver.problem or "none")
+        yield Table(("NVIDIA's driver: kernel module", "libcuda", "CUDA up to", "problem"), (row,))
 
 
 def _python_notes(python: Python) -> str:

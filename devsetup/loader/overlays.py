@@ -1,4 +1,4 @@
-"""Parts of `--on HOST+PART+PART` that change a declared host: another toolkit, compiler or library. Pure."""
+"""Parts of `--on HOST+PART+PART` that change a declared host: another toolkit, GPU, compiler or library. Pure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from devsetup.errors import UsageError
-from devsetup.facts import Apple, Compiler, Cuda, Facts, Library
+from devsetup.facts import Apple, Compiler, Cuda, Driver, Facts, Gpu, Library
 from devsetup.loader.spelling import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 _PART = re.compile(r"([a-z][a-z0-9_-]*)-(\d+(?:\.\d+)*)")
-_DRIVERS = {"gcc": ("gcc", "g++"), "clang": ("clang", "clang++")}
+_DRIVER = re.compile(r"\d{3}\.\d+(?:\.\d+)?")
+_COMPILERS = {"gcc": ("gcc", "g++"), "clang": ("clang", "clang++")}
 _ALLOWED = (
-    "after + come cuda-8.0, clt-6.2 (macOS), gcc-13, clang-15, arm64 (where such a host is declared), "
-    "or a library of hosts/libraries.toml with its version; for example --on ubuntu-16.04+cuda-8.0+protobuf-3.6.1"
+    "after + come cuda-8.0, gpu-9.0, driver-570.124, clt-6.2 (macOS), gcc-13, clang-15, arm64 (where such a host is "
+    "declared), or a library of hosts/libraries.toml with its version; "
+    "for example --on ubuntu-16.04+cuda-8.0+protobuf-3.6.1"
 )
 
 
@@ -27,7 +29,7 @@ def compose(base: Facts, parts: tuple[str, ...], libraries: Collection[str]) -> 
 
     Args:
         base: the declared host.
-        parts: `NAME-VERSION` each, in the user's order: of several CUDA toolkits the last one wins.
+        parts: `NAME-VERSION` each, in the user's order: of several CUDA toolkits the last one wins; each GPU is added.
         libraries: the logical names of `hosts/libraries.toml`.
 
     Raises:
@@ -43,14 +45,12 @@ def compose(base: Facts, parts: tuple[str, ...], libraries: Collection[str]) -> 
 
 
 def _add(facts: Facts, name: str, version: str, libraries: Collection[str]) -> Facts:
-    if name == "cuda":
-        return _cuda(facts, version)
-    if name == "clt":
-        return _clt(facts, version)
-    if name in _DRIVERS:
+    if name in _OWN:
+        return _OWN[name](facts, version)
+    if name in _COMPILERS:
         facts = _compiler(facts, name, version)
     elif name not in libraries:
-        near = suggest(name, ("cuda", "clt", *_DRIVERS, *libraries), "no such name")
+        near = suggest(name, (*_OWN, *_COMPILERS, *libraries), "no such name")
         raise UsageError(f"{name}-{version} names no toolkit, compiler or library", f"{near} {_ALLOWED}")
     if name == "python":
         facts = _python(facts, version)
@@ -65,9 +65,30 @@ def _cuda(facts: Facts, version: str) -> Facts:
     why = f"cuda-{version} was named after it"
     others = (replace(other, chosen=False, why=why) if other.chosen else other for other in facts.cuda)
     # NVIDIA's installer for macOS has its own place, which /usr/local/cuda leads to.
-    root = "/Developer/NVIDIA/CUDA-" if facts.os.id == "macos" else "/usr/local/cuda-"
-    named = Cuda(path=f"{root}{version}", version=version, origin="declared", chosen=True, why="named with --on")
+    macos = facts.os.id == "macos"
+    root = f"/Developer/NVIDIA/CUDA-{version}" if macos else f"/usr/local/cuda-{version}"
+    named = Cuda(
+        path=root,
+        version=version,
+        origin="declared",
+        chosen=True,
+        why="named with --on",
+        nvcc=f"{root}/bin/nvcc",
+        libdir=f"{root}/lib" if macos else f"{root}/lib64",
+    )
     return replace(facts, cuda=(*others, named))
+
+
+def _gpu(facts: Facts, capability: str) -> Facts:
+    if capability.count(".") != 1:
+        raise UsageError(f"gpu-{capability} is not a compute capability, major and minor", "write for example +gpu-9.0")
+    return replace(facts, gpus=(*facts.gpus, Gpu(capability=capability)))
+
+
+def _driver(facts: Facts, version: str) -> Facts:
+    if not _DRIVER.fullmatch(version):
+        raise UsageError(f"driver-{version} is no version of NVIDIA's driver", "write for example +driver-570.124")
+    return replace(facts, driver=Driver(module=version, library=version))
 
 
 def _clt(facts: Facts, version: str) -> Facts:
@@ -87,7 +108,7 @@ def _compiler(facts: Facts, family: str, version: str) -> Facts:
     prefix = "/opt/homebrew/bin" if macos and facts.arch == "arm64" else "/usr/local/bin" if macos else "/usr/bin"
     added = (
         Compiler(name=f"{name}{suffix}", family=family, version=version, path=f"{prefix}/{name}{suffix}")
-        for name in _DRIVERS[family]
+        for name in _COMPILERS[family]
     )
     return replace(facts, compilers=(*facts.compilers, *added))
 
@@ -97,3 +118,6 @@ def _python(facts: Facts, version: str) -> Facts:
     if not facts.pythons:
         return facts
     return replace(facts, pythons=(replace(facts.pythons[0], version=version), *facts.pythons[1:]))
+
+
+_OWN = {"cuda": _cuda, "gpu": _gpu, "driver": _driver, "clt": _clt}

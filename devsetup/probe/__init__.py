@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from devsetup.errors import DevsetupError
-from devsetup.facts import Blas, Compiler, Cuda, Facts, Library, OperatingSystem, Python
+from devsetup.facts import Blas, Compiler, Cuda, Driver, Facts, Gpu, Library, OperatingSystem, Python
 from devsetup.loader.releases import release
 from devsetup.probe import system
 from devsetup.probe.blas import blas
 from devsetup.probe.compilers import compilers
-from devsetup.probe.cuda import cuda
+from devsetup.probe.cuda import cuda, cudnn, require_toolkit
+from devsetup.probe.gpu import nvidia
 from devsetup.probe.host import Host
 from devsetup.probe.packages import libraries as library_versions
 from devsetup.probe.packages import missing_packages, package_manager
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["machine", "missing_packages"]
 
 _T = TypeVar("_T")
+_NO_GPU: tuple[tuple[Gpu, ...], Driver | None] = ((), None)
 
 
 def machine(
@@ -43,7 +45,8 @@ def machine(
     """Describe this machine.
 
     Args:
-        runner: starts the few programs that must be asked: compilers, the package manager, a wrapped nvcc, macOS's own.
+        runner: starts the few programs that must be asked: compilers, the package manager, nvcc, macOS's own, and one
+            that loads libcuda, where there is one.
         libraries: `hosts/libraries.toml`: logical name to package names.
         declared: gives the declared host of an operating system; its versions stand in for what is not installed yet.
         root: the directory that stands for `/`. Files, PATH's entries and other absolute paths are looked up, and
@@ -52,12 +55,29 @@ def machine(
         toolkit: root of the CUDA toolkit that the user named; empty looks for one.
 
     Returns:
-        Facts whose `notes` say what could not be found out. A program that hangs costs 2 s, and is stopped.
-    """
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - costs start-up time, used only here
+        Facts whose `notes` say what could not be found out. A program that hangs costs 2 s (libcuda 10 s), and is
+        stopped.
 
+    Raises:
+        InvalidInput: the toolkit that the user named is none.
+    """
     where = str(root.absolute())
     host = Host(runner, "" if where == "/" else where, os.environ if environ is None else environ)
+    if toolkit:
+        require_toolkit(host, toolkit)
+    return _describe(host, libraries, declared, toolkit)
+
+
+def _describe(
+    host: Host,
+    libraries: Mapping[str, SystemLibrary],
+    declared: Callable[[OperatingSystem], Facts | None],
+    toolkit: str,
+) -> Facts:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - costs start-up time, used only here
+
+    base = Facts(os=OperatingSystem(id="linux", version=""), arch=os.uname().machine)
+    triple = base.multiarch
     notes: list[str] = []
 
     def safely(what: str, fallback: _T, probe: Callable[[], _T]) -> _T:
@@ -67,29 +87,40 @@ def machine(
             notes.append(f"{what} could not be probed: {error}")
             return fallback
 
+    def toolkits() -> tuple[Cuda, ...]:
+        return cuda(host, interpreters.result(), triple, notes, toolkit=toolkit)
+
     # Threads, because most of the time is spent waiting for processes.
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=5) as pool:
         drivers = pool.submit(safely, "compilers", tuple[Compiler, ...](), lambda: compilers(host, notes))
         interpreters = pool.submit(safely, "Python", tuple[Python, ...](), lambda: pythons(host, notes))
-        toolkits = pool.submit(safely, "CUDA", tuple[Cuda, ...](), lambda: cuda(host, interpreters.result(), notes))
+        found_toolkits = pool.submit(safely, "CUDA", tuple[Cuda, ...](), toolkits)
+        found_gpus = pool.submit(safely, "NVIDIA's driver", _NO_GPU, lambda: nvidia(host, triple))
         apple = pool.submit(safely, "developer tools", None, lambda: system.apple(host, notes))
-        unknown = OperatingSystem(id="linux", version="")
-        named = safely("the operating system", unknown, lambda: system.operating_system(host, notes))
+        named = safely("the operating system", base.os, lambda: system.operating_system(host, notes))
         manager = package_manager(host, named)
         found = safely(
             "libraries",
             dict[str, Library](),
             lambda: library_versions(host, libraries, manager, lambda: _stand_in(declared(named), named, notes), notes),
         )
-        base = Facts(os=named, arch=os.uname().machine)
+        found |= safely(
+            "cuDNN",
+            dict[str, Library](),
+            lambda: cudnn(host, found_toolkits.result(), interpreters.result(), triple),
+        )
+        gpus, driver = found_gpus.result()
         return msgspec.structs.replace(
             base,
+            os=named,
             libc=safely("the C library", None, lambda: system.libc(host, named, notes)),
             package_manager=manager,
             compilers=drivers.result(),
             pythons=interpreters.result(),
-            cuda=toolkits.result(),
-            blas=safely("BLAS", tuple[Blas, ...](), lambda: blas(host, base.multiarch)),
+            cuda=found_toolkits.result(),
+            gpus=gpus,
+            driver=driver,
+            blas=safely("BLAS", tuple[Blas, ...](), lambda: blas(host, triple)),
             libraries=found,
             apple=apple.result(),
             memory_mb=safely("memory", 0, lambda: system.memory_mb(host, notes)),

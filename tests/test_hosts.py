@@ -31,7 +31,7 @@ EXPECTED = {
 }
 NAMES = (
     "opencv protobuf boost boost-python hdf5 leveldb lmdb snappy gflags glog openblas atlas mkl blas-reference python"
-    " gcc gfortran make patch git cmake pkg-config r-base berkeleydb rocksdb zlib"
+    " gcc gfortran make patch git cmake pkg-config r-base berkeleydb rocksdb zlib libgpuarray pocl"
 )
 
 

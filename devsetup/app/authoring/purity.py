@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # What a recipe may import: the vocabulary, and parts of the standard library that only compute.
 _MODULES = frozenset(
     {
-        *("devsetup.recipe", "devsetup.steps", "devsetup.building", "devsetup.facts"),
+        *("devsetup.recipe", "devsetup.steps", "devsetup.building", "devsetup.linking", "devsetup.facts"),
         *("__future__", "typing", "collections", "collections.abc", "dataclasses", "enum", "functools", "itertools"),
         *("re", "shlex", "string", "textwrap"),
     }

@@ -50,6 +50,14 @@ class MissingProgram(DevsetupError):
 class Runner:
     """Runs commands on this machine."""
 
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def stop(self) -> None:
+        """End, at once, every command that still runs: those of threads that nobody waits for any more."""
+        for process in tuple(self._running):
+            _signal_group(process, signal.SIGKILL)
+
     def capture(
         self,
         argv: Sequence[str],
@@ -69,7 +77,7 @@ class Runner:
         Raises:
             MissingProgram: there is no such program.
         """
-        with _started(argv, cwd, env, merge=False) as process:
+        with _started(argv, cwd, env, self._running, merge=False) as process:
             try:
                 out, err = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
@@ -103,7 +111,7 @@ class Runner:
         """
         tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         timed_out = threading.Event()
-        with _started(argv, cwd, env, merge=True) as process:
+        with _started(argv, cwd, env, self._running, merge=True) as process:
             watch = _watch(process, timeout_s, timed_out)
             assert process.stdout is not None  # noqa: S101 - PIPE was asked for
             for raw in process.stdout:
@@ -135,7 +143,12 @@ class Runner:
 
 @contextlib.contextmanager
 def _started(
-    argv: Sequence[str], cwd: str | None, env: Mapping[str, str] | None, *, merge: bool
+    argv: Sequence[str],
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    running: set[subprocess.Popen[bytes]],
+    *,
+    merge: bool,
 ) -> Iterator[subprocess.Popen[bytes]]:
     path = (env if env is not None else os.environ).get("PATH")
     program = shutil.which(argv[0], path=path)
@@ -150,12 +163,14 @@ def _started(
         stderr=subprocess.STDOUT if merge else subprocess.PIPE,
         start_new_session=True,
     )
+    running.add(process)
     try:
         yield process
     except BaseException:
         _end(process)
         raise
     finally:
+        running.discard(process)
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()

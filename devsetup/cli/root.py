@@ -29,6 +29,7 @@ COMMANDS = {
     "facts": ("devsetup.cli.catalogue", "Show this machine as recipes see it."),
     "patch": ("devsetup.cli.patch", "Check, apply or take back a recipe's patches."),
     "verify": ("devsetup.cli.installed", "Prove again that what was installed works."),
+    "doctor": ("devsetup.cli.doctor", "Diagnose this machine, and what changed since each install."),
     "env": ("devsetup.cli.installed", "Print shell code that activates what was installed."),
     "run": ("devsetup.cli.installed", "Run a command with what was installed."),
     "shell": ("devsetup.cli.installed", "Start a shell with what was installed."),

@@ -30,6 +30,9 @@ _STYLES = {
     "untried": "yellow",
     "missing": "yellow",
     "interrupted": "yellow",
+    "info": "cyan",
+    "warn": "yellow",
+    "error": "magenta",
     "fail": "red",
     "failed": "red",
 }

@@ -44,11 +44,14 @@ def examine(exam: Exam, checks: tuple[Check, ...]) -> tuple[Result, ...]:
     bench = _Bench(exam, checks)
     for _ in range(min(_WORKERS, len(checks))):
         threading.Thread(target=bench.work, daemon=True).start()
-    while bench.unfinished:
-        bench.changed.wait(0.05)
-        bench.changed.clear()
-        for _ in bench.give_up():
-            threading.Thread(target=bench.work, daemon=True).start()  # in place of the one that hangs
+    try:
+        while bench.unfinished:
+            bench.changed.wait(0.05)
+            bench.changed.clear()
+            for _ in bench.give_up():
+                threading.Thread(target=bench.work, daemon=True).start()  # in place of the one that hangs
+    finally:
+        exam.host.runner.stop()  # the programs of checks that were given up, or cut off by Ctrl-C
     return tuple(result for index in range(len(checks)) for result in bench.found[index])
 
 

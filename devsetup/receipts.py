@@ -134,7 +134,7 @@ class Entry(_Record, frozen=True, kw_only=True):
 
     Attributes:
         at: UTC, ISO 8601.
-        event: `installed`, `failed`, `interrupted`, `uninstalled` or `verified`.
+        event: `installed`, `rebuilt`, `failed`, `interrupted`, `uninstalled` or `verified`.
         detail: one line: what failed, what was found.
         log: absolute path of the log, or empty.
     """
@@ -221,6 +221,11 @@ class Receipts:
         """The keys of all installs, also of those whose receipt this version cannot read."""
         return frozenset(row[0] for row in self._select("SELECT key FROM receipts"))
 
+    def serial(self, key: str) -> int | None:
+        """The number of an install's receipt: another one when it is replaced, and never used again."""
+        found = self._select("SELECT seq FROM receipts WHERE key = ?", key)
+        return int(found[0][0]) if found else None
+
     def history(self, name: str) -> tuple[Entry, ...]:
         """What happened to a recipe here, oldest first."""
         query = "SELECT at, key, name, event, detail, log FROM history WHERE name = ? ORDER BY seq"
@@ -236,19 +241,19 @@ class Receipts:
             StateError: also when an install that this one needs has been removed meanwhile.
         """
         body = msgspec.json.encode(receipt).decode()
-        entry = Entry(
-            at=receipt.installed_at,
-            key=receipt.key,
-            name=receipt.name,
-            event="installed",
-            detail=f"in {receipt.seconds:.1f} s",
-            log=receipt.log,
-        )
         with self._writing() as db:
             have = {row[0] for row in db.execute("SELECT key FROM receipts")}
             gone = [need for need in receipt.part.needs if need not in have]
             if gone:
                 raise StateError(f"{receipt.key} needs {', '.join(gone)}, which is not installed", "install it again")
+            entry = Entry(
+                at=receipt.installed_at,
+                key=receipt.key,
+                name=receipt.name,
+                event="rebuilt" if receipt.key in have else "installed",
+                detail=f"in {receipt.seconds:.1f} s",
+                log=receipt.log,
+            )
             db.execute(
                 "INSERT OR REPLACE INTO receipts (key, name, installed_at, digest, body) VALUES (?, ?, ?, ?, ?)",
                 (receipt.key, receipt.name, receipt.installed_at, receipt.digest, body),

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -19,7 +20,7 @@ import filelock
 from devsetup import facts
 from devsetup.plan import Identity, Part
 from devsetup.receipts import Receipt
-from devsetup.store import Store
+from devsetup.store import Store, manifest
 
 # Loaded before the sweep begins, so that it meets only the store's own system calls.
 LOADED = (ctypes, filelock, sqlite3)
@@ -28,6 +29,8 @@ PART = Part(name="toy", version="1.0", summary="a toy", identity=Identity(os="de
 KEY = PART.key
 CONTENTS = {f"lib/{n}/file": (str(n) * 5000).encode() for n in range(8)}
 HASHES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
+REBUILT = {name: content + b"again" for name, content in CONTENTS.items()}
+REBUILT_HASHES = {name: hashlib.sha256(content).hexdigest() for name, content in REBUILT.items()}
 MARK = "/devsetup-sweep-begins"
 CALLS = (
     *("openat", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "syncfs", "rename", "renameat", "renameat2"),
@@ -42,26 +45,38 @@ def install(home: Path) -> None:
         if store.receipts.get(KEY) is not None:
             return
         store.prepare(KEY)
-        prefix = store.prefix(KEY)
-        for name, content in CONTENTS.items():
-            (prefix / name).parent.mkdir(parents=True)
-            (prefix / name).write_bytes(content)
-            (store.build(KEY) / name.replace("/", "-")).write_bytes(content)
-        (store.artifacts(KEY) / "result.json").write_text("{}")
-        store.drop_build(KEY)
-        store.commit(
-            Receipt(
-                key=KEY,
-                name=PART.name,
-                version=PART.version,
-                digest=PART.digest,
-                prefix=str(prefix),
-                installed_at="2025-01-02T03:04:05+00:00",
-                seconds=1.0,
-                facts=facts.Facts(os=facts.OperatingSystem(id="debian", version="12"), arch="x86_64"),
-                part=PART,
-            )
+        build(store, CONTENTS, 1.0)
+
+
+def build(store: Store, contents: dict[str, bytes], seconds: float) -> None:
+    prefix = store.prefix(KEY)
+    for name, content in contents.items():
+        (prefix / name).parent.mkdir(parents=True)
+        (prefix / name).write_bytes(content)
+        (store.build(KEY) / name.replace("/", "-")).write_bytes(content)
+    (store.artifacts(KEY) / "result.json").write_text(f"{seconds}")
+    store.drop_build(KEY)
+    store.commit(
+        Receipt(
+            key=KEY,
+            name=PART.name,
+            version=PART.version,
+            digest=PART.digest,
+            prefix=str(prefix),
+            installed_at="2025-01-02T03:04:05+00:00",
+            seconds=seconds,
+            facts=facts.Facts(os=facts.OperatingSystem(id="debian", version="12"), arch="x86_64"),
+            part=PART,
         )
+    )
+
+
+def rebuild(home: Path) -> None:
+    store = Store(home)
+    with store.lock(KEY):
+        store.set_aside(KEY)
+        build(store, REBUILT, 2.0)
+        store.settle(KEY)
 
 
 def uninstall(home: Path) -> None:
@@ -73,7 +88,7 @@ def collect(home: Path) -> None:
     store.collect(store.garbage())
 
 
-ACTIONS = {"install": install, "uninstall": uninstall, "collect": collect}
+ACTIONS = {"install": install, "rebuild": rebuild, "uninstall": uninstall, "collect": collect}
 
 
 def strace(home: Path, action: str, calls: tuple[str, ...], *options: str) -> int:
@@ -108,10 +123,10 @@ def killed(home: Path, action: str, call: str, when: int) -> None:
     assert status == -9, f"{action} survived {call} number {when} with status {status}"
 
 
-def whole(store: Store) -> bool:
+def whole(store: Store, hashes: dict[str, str] = HASHES) -> bool:
     prefix = store.prefix(KEY)
     found = {str(path.relative_to(prefix)): path for path in prefix.rglob("*") if path.is_file()}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()} == HASHES
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()} == hashes
 
 
 def check(home: Path) -> bool:
@@ -130,8 +145,29 @@ def check(home: Path) -> bool:
     return recorded
 
 
-def sweep(place: Path, action: str, template: Path | None) -> set[bool]:
-    """Kill the action at each point, in a new home (a copy of the template) every time; was there a receipt then?"""
+def check_rebuilt(home: Path) -> bool:
+    """After a kill: one more run leaves the old install or the new one, whole, with its own receipt and artifacts."""
+    store = Store(home)
+    assert store.receipts.get(KEY) is not None, "an install is lost"
+    collect(home)
+    receipt = store.receipts.get(KEY)
+    assert receipt is not None
+    new = receipt.seconds == 2.0
+    assert whole(store, REBUILT_HASHES if new else HASHES)
+    assert (store.artifacts(KEY) / "result.json").read_text() == f"{receipt.seconds}"
+    listed = manifest.recorded(store.artifacts(KEY))
+    assert listed is not None
+    assert listed.files == manifest.survey(store.prefix(KEY))
+    assert store.garbage() == ()
+    assert not store.rebuilding(KEY)
+    rebuild(home)
+    assert whole(store, REBUILT_HASHES)
+    assert {path.name for path in (home / "store").iterdir()} == {KEY}
+    return new
+
+
+def sweep(place: Path, action: str, template: Path | None, check: Callable[[Path], bool] = check) -> set[bool]:
+    """Kill the action at each point, in a new home (a copy of the template) every time; what did the checks say?"""
 
     def home(name: str) -> Path:
         return shutil.copytree(template, place / name) if template else place / name
@@ -169,6 +205,13 @@ def test_files_reach_the_disk_before_their_receipt(tmp_path: Path) -> None:
     assert before.count("fsync(") >= 4, "the directories above the prefix and the artifacts"
     after = text[text.rindex('receipts.sqlite-journal"') :]
     assert re.search(r"f(data)?sync\(", after), "EXTRA: the directory, once the journal is gone"
+
+
+def test_rebuild_killed_anywhere() -> None:
+    with memory() as made:
+        template = Path(made, "template")
+        install(template)
+        assert sweep(Path(made), "rebuild", template, check_rebuilt) == {False, True}
 
 
 def test_uninstall_killed_anywhere() -> None:

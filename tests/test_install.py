@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -312,3 +313,15 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_an_install_keeps_its_place_when_its_plan_would_have_another_digest_now(hello: Hello) -> None:
+    """As when a later devsetup adds a field to a step: the receipt's key is the name of the prefix, for ever."""
+    assert hello.run("install", "hello", "-y").returncode == 0
+    with contextlib.closing(sqlite3.connect(hello.home / "receipts/receipts.sqlite")) as db, db:
+        ((body,),) = db.execute("SELECT body FROM receipts").fetchall()
+        db.execute("UPDATE receipts SET body = ?", (body.replace("A greeting, from source", "Another summary"),))
+    (prefix,) = hello.prefixes()
+    assert str(prefix) in hello.run("env", "hello").stdout
+    assert hello.run("run", "hello", "--", "hello").stdout == "hello\n"
+    assert hello.run("verify", "hello", "--workload").returncode == 0

@@ -84,6 +84,7 @@ def test_layout(tmp_path: Path) -> None:
     assert names(tmp_path) == {
         f"store/{KEY}/bin/tool",
         f"receipts/{KEY}/result.json",
+        f"receipts/{KEY}/.files.json",
         "receipts/receipts.sqlite",
         f"locks/{KEY}.lock",
     }

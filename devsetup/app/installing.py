@@ -5,10 +5,12 @@ Nothing is installed until its receipt is written.
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,16 +19,17 @@ from devsetup import execute, steps, verify
 from devsetup.errors import DevsetupError, ProofFailed, Refused
 from devsetup.events import Emit, Note, PartFinished, PartStarted, StepFinished, StepStarted
 from devsetup.plan import Part, Plan
+from devsetup.proofs import LinkClosure
 from devsetup.receipts import Entry, Receipt
+from devsetup.steps import LocalSource
 from devsetup.store import free_bytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from devsetup.app.workspace import Workspace
     from devsetup.facts import Facts
     from devsetup.planner import Wish
     from devsetup.proofs import Finding
+    from devsetup.steps import Source
 
 
 _PROVE = "prove that it works"
@@ -36,7 +39,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What an install would do, before anyone agrees to it.
 
     Attributes:
-        present: keys of parts that are installed already.
+        present: keys of parts that are installed already and stay as they are.
+        rebuild: keys of parts that are installed and built again; each stays until the new one has proved itself.
         missing: system packages to install first, if any.
         privilege: how we can become root for them.
         jobs: key to number of compile jobs.
@@ -44,6 +48,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: Plan
     present: tuple[str, ...]
+    rebuild: tuple[str, ...] = ()
     missing: execute.Missing | None
     privilege: execute.Privilege
     jobs: dict[str, int]
@@ -54,24 +59,48 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(part for part in self.plan.parts if part.key not in self.present)
 
 
-def preview(workspace: Workspace, wish: Wish, jobs: int | None = None) -> Preview:
+def preview(workspace: Workspace, wish: Wish, jobs: int | None = None, *, rebuild: bool = False) -> Preview:
     """Plan for this machine and compare with what is there. Changes nothing.
 
     Args:
         workspace: where.
         wish: what.
         jobs: compile jobs; None chooses from cores and memory.
+        rebuild: build what is asked for by name although it is installed already.
     """
     plan = workspace.plan(wish)
-    present = tuple(part.key for part in plan.parts if _recorded(workspace, part.key))
+    recorded = tuple(part.key for part in plan.parts if _recorded(workspace, part.key))
+    again = tuple(key for key in recorded if rebuild and key in plan.wanted)
+    present = tuple(key for key in recorded if key not in again)
     pending = [part for part in plan.parts if part.key not in present]
     return Preview(
         plan=plan,
         present=present,
+        rebuild=again,
         missing=execute.missing(pending, workspace.absent),
         privilege=execute.privilege(),
         jobs={part.key: jobs or default_jobs(part, plan.facts) for part in pending},
     )
+
+
+def as_installed(workspace: Workspace, wish: Wish) -> Wish:
+    """The wish with the options and the local sources of what is installed, where it says nothing else.
+
+    Raises:
+        UsageError: no such recipe.
+        SourceError: a local source is gone.
+    """
+    options: dict[str, str] = {}
+    sources: dict[str, Source] = {}
+    for name in wish.names:
+        choices = {option.name: option.choices for option in workspace.loader.recipe(name).options}
+        receipt = workspace.receipts.latest(name)
+        if receipt is not None:
+            recorded = receipt.part.options.items()
+            options.update((option, value) for option, value in recorded if value in choices.get(option, ()))
+            local = (source for source in receipt.part.sources if isinstance(source, LocalSource))
+            sources.update((name, workspace.local_source(name, Path(source.path))) for source in local)
+    return msgspec.structs.replace(wish, options={**options, **wish.options}, sources={**sources, **wish.sources})
 
 
 def default_jobs(part: Part, facts: Facts) -> int:
@@ -100,7 +129,7 @@ def install(workspace: Workspace, agreed: Preview, emit: Emit) -> tuple[Receipt,
     if agreed.missing:
         emit(Note(f"installing {len(agreed.missing.names)} system packages with {agreed.missing.manager}"))
         execute.install(agreed.missing, workspace.runner, workspace.clean_env(facts), emit)
-    held = _locked(workspace, agreed.pending, emit)
+    held = _locked(workspace, _unsettled(workspace, agreed), emit)
     receipts = []
     try:
         for part in agreed.plan.parts:
@@ -130,8 +159,15 @@ def _check_room(home: Path, pending: tuple[Part, ...]) -> None:
         )
 
 
+def _unsettled(workspace: Workspace, agreed: Preview) -> tuple[Part, ...]:
+    """The parts to build, and those of which a rebuild has begun and not ended: cut short, or by another process."""
+    busy = (part.key for part in agreed.plan.parts if workspace.store.rebuilding(part.key))
+    keys = {*busy, *(part.key for part in agreed.pending)}
+    return tuple(part for part in agreed.plan.parts if part.key in keys)
+
+
 def _locked(workspace: Workspace, pending: tuple[Part, ...], emit: Emit) -> dict[str, ExitStack]:
-    """Take the locks of all parts to build, dependents first.
+    """Take the locks of all parts to build, dependents first, and settle what a killed rebuild left.
 
     While a dependent is locked, `gc` leaves its finished needs alone although no receipt names them yet; and two
     processes that follow the same order cannot wait for each other in a circle.
@@ -141,6 +177,8 @@ def _locked(workspace: Workspace, pending: tuple[Part, ...], emit: Emit) -> dict
         for part in reversed(pending):
             held[part.key] = ExitStack()
             held[part.key].enter_context(workspace.store.lock(part.key, emit))
+            if workspace.store.settle(part.key):
+                emit(Note(f"{part.key}: a rebuild was cut short; the install before it is back"))
     except BaseException:
         for stack in held.values():
             stack.close()
@@ -150,7 +188,7 @@ def _locked(workspace: Workspace, pending: tuple[Part, ...], emit: Emit) -> dict
 
 def _install_part(workspace: Workspace, agreed: Preview, part: Part, emit: Emit) -> Receipt:
     receipt = _recorded(workspace, part.key)  # another process may have built it while we waited for the lock
-    if receipt is None:
+    if receipt is None or part.key in agreed.rebuild:
         return _build(workspace, agreed, part, emit)
     if part.key in agreed.plan.wanted and not receipt.explicit:
         workspace.receipts.mark_explicit(part.key)
@@ -166,16 +204,26 @@ def _recorded(workspace: Workspace, key: str) -> Receipt | None:
 
 def _build(workspace: Workspace, agreed: Preview, part: Part, emit: Emit) -> Receipt:
     store = workspace.store
-    if workspace.receipts.get(part.key):
-        workspace.receipts.remove(part.key, "its prefix was gone")
-    store.prepare(part.key)
+    previous = workspace.receipts.get(part.key)
+    if previous is None:
+        store.prepare(part.key)
+        return _build_recorded(workspace, agreed, part, emit)
+    store.set_aside(part.key)
+    try:
+        return _build_recorded(workspace, agreed, part, emit)
+    finally:
+        store.settle(part.key)
+
+
+def _build_recorded(workspace: Workspace, agreed: Preview, part: Part, emit: Emit) -> Receipt:
+    store = workspace.store
     log = store.new_log(part.name, part.key)
     titles = (*map(steps.title, execute.worked_steps(part)), _PROVE)
     emit(PartStarted(part.key, titles, str(log)))
     start = time.monotonic()
     try:
         receipt = _build_and_prove(workspace, agreed, part, log, emit)
-        store.commit(receipt)
+        store.commit(receipt, _linked(workspace, part))
     except KeyboardInterrupt:
         _record(workspace, part, "interrupted", "stopped by the user", log)
         raise
@@ -194,7 +242,7 @@ def _build_and_prove(workspace: Workspace, agreed: Preview, part: Part, log: Pat
     facts = agreed.plan.facts
     start = time.monotonic()
     jobs = agreed.jobs.get(part.key, 1)
-    places = {**places_of(workspace, part), "JOBS": str(jobs)}
+    places = {**workspace.store.places(part.key, part.needs), "JOBS": str(jobs)}
     env = workspace.clean_env(facts)
     with log.open("wb") as log_file:
         site = execute.Site(
@@ -210,7 +258,8 @@ def _build_and_prove(workspace: Workspace, agreed: Preview, part: Part, log: Pat
         workspace.store.drop_build(part.key)  # proofs must pass without the build tree
         proving = time.monotonic()
         emit(StepStarted(len(execute.worked_steps(part)), _PROVE))
-        findings = prove(workspace, part, env, emit, log=log_file)
+        bench = bench_of(workspace, part.key, part.needs, env, emit)
+        findings = verify.prove(part.proofs, msgspec.structs.replace(bench, log=log_file))
     _require(findings, part, log)
     emit(StepFinished(len(execute.worked_steps(part)), _PROVE, time.monotonic() - proving))
     return Receipt(
@@ -230,38 +279,43 @@ def _build_and_prove(workspace: Workspace, agreed: Preview, part: Part, log: Pat
         jobs=jobs,
         devsetup=devsetup.__version__,
         packages=agreed.missing.names if agreed.missing else (),
-        explicit=part.key in agreed.plan.wanted,
+        explicit=_explicit(workspace, agreed, part),
     )
 
 
-def places_of(workspace: Workspace, part: Part) -> dict[str, str]:
-    """Values for PREFIX, BUILD and for PREFIX:name of every part that this one needs."""
-    places = {"PREFIX": str(workspace.store.prefix(part.key)), "BUILD": str(workspace.store.build(part.key))}
-    for key in part.needs:
-        places[f"PREFIX:{key.rsplit('-', 2)[0]}"] = str(workspace.store.prefix(key))
-    return places
+def _explicit(workspace: Workspace, agreed: Preview, part: Part) -> bool:
+    """Whether an install counts as asked for by name. Building one again is no wish to keep it."""
+    previous = workspace.receipts.get(part.key)
+    asked = part.key in agreed.plan.wanted and part.key not in agreed.rebuild
+    return asked or (previous is not None and previous.explicit)
 
 
-def prove(
-    workspace: Workspace,
-    part: Part,
-    env: dict[str, str],
-    emit: Emit,
-    *,
-    log: BinaryIO | None = None,
-    workloads: bool = True,
-) -> tuple[Finding, ...]:
-    """Carry out a part's proofs; artifacts land next to the receipt."""
-    bench = verify.Bench(
-        places=places_of(workspace, part),
-        artifacts=workspace.store.artifacts(part.key),
+def _linked(workspace: Workspace, part: Part) -> dict[str, str]:
+    """The shared libraries that what was proved uses from outside, for a later look whether they are still there."""
+    places = workspace.store.places(part.key, part.needs)
+    closures = (proof for proof in part.proofs if isinstance(proof, LinkClosure))
+    paths = tuple(steps.substitute(path, places) for proof in closures for path in proof.paths)
+    found = verify.linked(paths) if paths else {}
+    return {library: os.path.relpath(by, os.path.realpath(places["PREFIX"])) for library, by in found.items()}
+
+
+def bench_of(workspace: Workspace, key: str, needs: tuple[str, ...], env: dict[str, str], emit: Emit) -> verify.Bench:
+    """With what the proofs of an install run; artifacts land next to the receipt.
+
+    Args:
+        workspace: where.
+        key: of the install: of a receipt its own, never its part's, which changes with devsetup's steps.
+        needs: keys of what it needs.
+        env: the whole environment of every process.
+        emit: gets what is found.
+    """
+    return verify.Bench(
+        places=workspace.store.places(key, needs),
+        artifacts=workspace.store.artifacts(key),
         runner=workspace.runner,
         env=env,
-        workloads=workloads,
         emit=emit,
-        log=log,
     )
-    return verify.prove(part.proofs, bench)
 
 
 def _require(findings: tuple[Finding, ...], part: Part, log: Path) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from devsetup import verify
-from devsetup.app.installing import places_of, prove
-from devsetup.errors import UsageError
+from devsetup.app.installing import bench_of
+from devsetup.errors import Refused, UsageError
 from devsetup.loader import suggest
 from devsetup.proofs import Finding
 from devsetup.receipts import Entry
@@ -50,9 +50,12 @@ def installed(workspace: Workspace, name: str) -> Receipt:
 
     Raises:
         UsageError: there is none; the hint says how to install it, or names the nearest recipe.
+        Refused: another process builds it again just now.
     """
     receipt = workspace.receipts.latest(name)
     if receipt is not None:
+        if not workspace.store.usable(receipt.key):
+            raise Refused(f"{receipt.key} is being built again just now", "try again when that is done")
         return receipt
     known = workspace.loader.names()
     hint = f"install it with `devsetup install {name}`" if name in known else suggest(name, known)
@@ -80,7 +83,7 @@ def activation(workspace: Workspace, names: tuple[str, ...]) -> tuple[Setting, .
         _collect(workspace, installed(workspace, name), ordered)
     settings = []
     for receipt in ordered.values():
-        places = places_of(workspace, receipt.part)
+        places = workspace.store.places(receipt.key, receipt.part.needs)
         for env in receipt.part.activation:
             value = substitute(env.value, places)
             settings.append(Setting(name=env.name, value=value, prepend=env.mode == "prepend"))
@@ -148,7 +151,8 @@ def verify_installs(
     results = []
     for receipt in receipts:
         env = workspace.clean_env(receipt.facts)
-        findings = prove(workspace, receipt.part, env, emit, workloads=workloads)
+        bench = bench_of(workspace, receipt.key, receipt.part.needs, env, emit)
+        findings = verify.prove(receipt.part.proofs, msgspec.structs.replace(bench, workloads=workloads))
         result = Verified(key=receipt.key, name=receipt.name, findings=findings)
         bad = verify.failed(findings)
         workspace.receipts.record(

@@ -59,6 +59,11 @@ def _wish(workspace: Workspace, names: tuple[str, ...], options: tuple[str, ...]
 @_source
 @option_option
 @cuda_option
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Build again what is installed, with its options and local source unless others are given.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing at all.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), help="Compile jobs.  [default: cores, as memory allows]")
 @json_option
@@ -69,6 +74,7 @@ def install_command(
     yes: bool,
     source: Path | None,
     options: tuple[str, ...],
+    rebuild: bool,
     dry_run: bool,
     jobs: int | None,
     as_json: bool,
@@ -77,12 +83,16 @@ def install_command(
 
     Everything goes into a prefix of its own below the home; system packages are installed through the machine's own
     package manager, after showing the exact command. Nothing counts as installed until it has proved that it works.
+    With --rebuild, what was installed before stays until then.
     """
     from devsetup.app import installing
     from devsetup.console.progress import watch
 
     workspace = session.workspace()
-    agreed = installing.preview(workspace, _wish(workspace, names, options, source), jobs)
+    wish = _wish(workspace, names, options, source)
+    if rebuild:
+        wish = installing.as_installed(workspace, wish)
+    agreed = installing.preview(workspace, wish, jobs, rebuild=rebuild)
     if dry_run:
         _show_preview(session, agreed, as_json=as_json)
         return
@@ -104,6 +114,8 @@ def _consent(session: Session, agreed: Preview, *, yes: bool) -> None:
     commands = tuple(shell_line(command, agreed.privilege) for command in missing.commands) if missing else ()
     absent = missing.names if missing else ()
     session.screen.show(views.plan(agreed.plan, absent=absent, commands=commands, present=agreed.present), aside=True)
+    for key in agreed.rebuild:
+        session.screen.say(f"{key} is installed, and is built again; it stays until the new one has proved itself")
     if missing and agreed.privilege == "none" and any(command.privileged for command in missing.commands):
         raise Refused(
             f"{len(absent)} system packages are missing, and this user can become root neither directly nor by sudo",

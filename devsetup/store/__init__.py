@@ -2,15 +2,18 @@
 
 <home>/store/<key>/         what is installed; exists officially when its receipt does
 <home>/build/<key>/         scratch, kept after a failure for a look
-<home>/receipts/<key>/      artifacts of proofs, next to the receipt
+<home>/receipts/<key>/      artifacts of proofs and the list of the install's files, next to the receipt
 <home>/downloads/           sources
 <home>/logs/<name>/         full logs
 <home>/locks/<key>.lock     held by the process that builds or removes <key>
+
+A rebuild moves the install aside meanwhile: see `aside`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import graphlib
 import os
 import re
 import stat
@@ -24,6 +27,8 @@ import msgspec
 from devsetup.errors import Refused, StateError, UsageError
 from devsetup.events import Emit, Note, Waiting, silent
 from devsetup.receipts import Receipts, make_dirs, sync_dir, told
+from devsetup.store import manifest
+from devsetup.store.aside import Aside, unfinished
 from devsetup.store.locks import attempted, is_held, locked
 from devsetup.store.trees import directories, disk_usage, remove_tree, sync_file_system, walk
 
@@ -35,14 +40,15 @@ if TYPE_CHECKING:
 _STALE_PART_S = 24 * 3600
 _KEY = re.compile(r"^[^.].*-[0-9a-f]{8}$")
 
-Kind = Literal["prefix", "build", "artifacts", "orphan", "download"]
+Kind = Literal["prefix", "build", "artifacts", "rebuild", "orphan", "download"]
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True):
     """Something that can go.
 
     Attributes:
-        kind: `prefix`, `build`, `artifacts` without an install; `orphan`, an install that nothing needs; `download`.
+        kind: `prefix`, `build`, `artifacts` without an install; `rebuild`, one half of a rebuild that was cut short;
+            `orphan`, an install that nothing needs; `download`.
         key: of the install that it belongs to; empty for downloads.
         bytes: how much disk it takes.
         reason: why it can go, as a phrase.
@@ -58,7 +64,8 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
 class Store:
     """The places of a home, and the only code that changes them.
 
-    Creating a Store creates nothing on disk. Whoever calls `prepare`, `discard`, `drop_build` or `commit` holds `lock`.
+    Creating a Store creates nothing on disk. Whoever calls `prepare`, `set_aside`, `settle`, `discard`, `drop_build` or
+    `commit` holds `lock`.
 
     Attributes:
         home: absolute.
@@ -82,6 +89,16 @@ class Store:
     def artifacts(self, key: str) -> Path:
         """Where an install's proofs leave files to look at."""
         return self.home / "receipts" / _checked(key)
+
+    def places(self, key: str, needs: Iterable[str]) -> dict[str, str]:
+        """Values for PREFIX and BUILD of an install, and PREFIX:name of every install that it needs.
+
+        Args:
+            key: of the install. A receipt's own: that of its part is another one as soon as devsetup's steps change.
+            needs: keys of what it needs.
+        """
+        others = {f"PREFIX:{need.rsplit('-', 2)[0]}": str(self.prefix(need)) for need in needs}
+        return {"PREFIX": str(self.prefix(key)), "BUILD": str(self.build(key)), **others}
 
     def new_log(self, name: str, key: str, now: datetime | None = None) -> Path:
         """The path of a new log, `<home>/logs/<name>/<UTC stamp>-<key>.log`; its directory is made, the file is not."""
@@ -128,32 +145,79 @@ class Store:
         if key in self.receipts.keys():  # noqa: SIM118 - a method, not a mapping's keys
             raise Refused(f"{key} is installed already", "uninstall it first")
         self.discard(key)
+        self._make(key)
+
+    def set_aside(self, key: str) -> None:
+        """Make room for building an install again: it moves aside, and stays recorded. `settle` ends that.
+
+        Raises:
+            UsageError: there is no such install.
+        """
+        self.settle(key)
+        serial = self.receipts.serial(key)
+        if serial is None:
+            raise UsageError(f"{key} is not installed")
+        Aside(self.home, key).begin(serial)
+        for path in (self.prefix(key), self.build(key)):
+            remove_tree(path)
+        self._make(key)
+
+    def settle(self, key: str) -> bool:
+        """End a rebuild, also one that was cut short: what is recorded stays or comes back, the other goes.
+
+        Returns:
+            Whether the install from before came back.
+        """
+        aside = Aside(self.home, _checked(key))
+        return aside.begun and aside.end(self.receipts.serial(key))
+
+    def rebuilding(self, key: str) -> bool:
+        """Whether a rebuild of an install has begun and has not ended: it runs now, or was cut short."""
+        return Aside(self.home, _checked(key)).begun
+
+    def usable(self, key: str) -> bool:
+        """Whether an install's files are at their place; ends a rebuild that was cut short, but not one that runs."""
+        if not self.rebuilding(key):
+            return True
+        with attempted(self._lock_file(key)) as held:
+            if held:
+                self.settle(key)
+            return held
+
+    def discard(self, key: str) -> None:
+        """Remove all that belongs to something that is not installed."""
+        for path in (self.prefix(key), self.build(key), self.artifacts(key)):
+            remove_tree(path)
+        Aside(self.home, key).forget()
+
+    def _make(self, key: str) -> None:
         for path in (self.prefix(key), self.build(key), self.artifacts(key)):
             with told("write", path):
                 make_dirs(path)
-
-    def discard(self, key: str) -> None:
-        """Remove prefix, build tree and artifacts of something that is not installed."""
-        for path in (self.prefix(key), self.build(key), self.artifacts(key)):
-            remove_tree(path)
 
     def drop_build(self, key: str) -> None:
         """Remove the build tree; before `commit`, so that it need not be written to disk first."""
         remove_tree(self.build(key))
 
-    def commit(self, receipt: Receipt) -> None:
-        """Make an install durable, then official: files, then directories, then the receipt.
+    def commit(self, receipt: Receipt, libraries: Mapping[str, str] | None = None) -> None:
+        """Make an install durable, then official: files and their list, then directories, then the receipt.
 
         A power loss at any moment leaves a whole install with its receipt, or garbage without one.
+
+        Args:
+            receipt: of what was built and proved.
+            libraries: path of each shared library from outside that it uses to the file of it that does.
 
         Raises:
             StateError: there is no prefix, or the disk refuses; then nothing is recorded.
         """
         prefix, artifacts = self.prefix(receipt.key), self.artifacts(receipt.key)
         with told("write", prefix):
+            prefix.stat()
+            make_dirs(artifacts)
+            manifest.record(prefix, artifacts, libraries or {})
             for tree in (prefix, artifacts):
-                make_dirs(tree.parent)
-                sync_file_system(tree if tree.is_dir() else tree.parent)
+                sync_file_system(tree)
             for directory in (prefix, prefix.parent, artifacts.parent, self.home):
                 sync_dir(directory)
         self.receipts.add(receipt)
@@ -180,13 +244,18 @@ class Store:
         """
         keys = self.receipts.keys()
         with told("read", self.home):
-            return (*self._leftovers(keys), *self._orphans(), *self._downloads(everything=downloads))
+            return (
+                *self._leftovers(keys),
+                *self._rebuilds(),
+                *self._orphans(),
+                *self._downloads(everything=downloads),
+            )
 
     def collect(self, garbage: Iterable[Garbage], emit: Emit = silent) -> int:
         """Remove garbage, after checking each under its lock again; returns the bytes freed."""
         freed = 0
         for item in garbage:
-            if self._collected(item):
+            if self.collected(item):
                 freed += item.bytes
             else:
                 emit(Note(f"kept {item.path}: it came into use again"))
@@ -209,8 +278,14 @@ class Store:
                 if (kind == "build" or key not in keys) and not is_held(self._lock_file(key)):
                     yield Garbage(kind=kind, path=str(path), key=key, bytes=disk_usage(path), reason=reason)
 
+    def _rebuilds(self) -> Iterator[Garbage]:
+        for aside in unfinished(self.home):
+            if not is_held(self._lock_file(aside.key)):
+                taken, reason = aside.doomed(self.receipts.serial(aside.key))
+                yield Garbage(kind="rebuild", path=str(aside.journal), key=aside.key, bytes=taken, reason=reason)
+
     def _orphans(self) -> Iterator[Garbage]:
-        """Installs that nobody asked for and nothing needs; newest first, so that users go before what they used."""
+        """Installs that nobody asked for and nothing needs; users go before what they used."""
         locks = self.home / "locks"
         if locks.is_dir() and any(is_held(path) for path in locks.glob("*.lock")):
             return  # a running install may be about to need one
@@ -220,12 +295,13 @@ class Store:
         while waiting:
             used.add((user := waiting.pop()).key)
             waiting += [other for other in receipts if other.key in user.part.needs and other.key not in used]
-        for receipt in receipts:
-            if receipt.key not in used:
-                path = self.prefix(receipt.key)
-                taken = disk_usage(path) + disk_usage(self.artifacts(receipt.key))
-                reason = "was needed by another install, which is gone"
-                yield Garbage(kind="orphan", path=str(path), key=receipt.key, bytes=taken, reason=reason)
+        unused = {receipt.key: receipt for receipt in receipts if receipt.key not in used}
+        users = {key: [user for user in unused if key in unused[user].part.needs] for key in unused}
+        for receipt in map(unused.__getitem__, graphlib.TopologicalSorter(users).static_order()):
+            path = self.prefix(receipt.key)
+            taken = disk_usage(path) + disk_usage(self.artifacts(receipt.key))
+            reason = "was needed by another install, which is gone"
+            yield Garbage(kind="orphan", path=str(path), key=receipt.key, bytes=taken, reason=reason)
 
     def _downloads(self, *, everything: bool) -> Iterator[Garbage]:
         old = time.time() - _STALE_PART_S
@@ -240,7 +316,8 @@ class Store:
                 continue
             yield Garbage(kind="download", path=path, key="", bytes=info.st_blocks * 512, reason=reason)
 
-    def _collected(self, item: Garbage) -> bool:
+    def collected(self, item: Garbage) -> bool:
+        """Remove one piece of garbage, unless it came into use again; returns whether it went."""
         if item.kind == "download":
             remove_tree(Path(item.path))
             return True
@@ -257,6 +334,9 @@ class Store:
             except Refused:
                 return False
             self.discard(item.key)
+            return True
+        if item.kind == "rebuild":
+            self.settle(item.key)
             return True
         if item.kind != "build" and receipt is not None:
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devsetup.verify.closure import Tree, link_closure
+from devsetup.verify.closure import Tree, link_closure, linked
 from devsetup.verify.running import Bench, failed, prove, title
 
-__all__ = ["Bench", "Tree", "failed", "link_closure", "prove", "title"]
+__all__ = ["Bench", "Tree", "failed", "link_closure", "linked", "prove", "title"]

@@ -87,6 +87,32 @@ def link_closure(
     return msgspec.structs.replace(finding, seconds=time.monotonic() - started)
 
 
+def linked(paths: tuple[str, ...], env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The shared libraries that ELF files at or under the paths load from elsewhere on this machine.
+
+    Args:
+        paths: files and directories.
+        env: only LD_LIBRARY_PATH counts.
+
+    Returns:
+        Absolute path of each library, as the loader opens it, to the file that loads it first; nothing where the system
+        does not load ELF files as glibc does.
+
+    Raises:
+        InvalidInput: a path does not exist, or a file cannot be read.
+    """
+    if _other_loader():
+        return {}
+    files, _ = _read_all(paths)
+    search = loader.Search(env or {}, loader.system())
+    loads = (loaded for path, file in files.items() for loaded in search.load(path, file)[0] if loaded.by is not None)
+    found: dict[str, str] = {}
+    for path, by in ((loaded.path, loaded.chain[1]) for loaded in loads):
+        if os.path.realpath(path) not in files:
+            found.setdefault(path, by)
+    return found
+
+
 def _other_loader() -> str:
     """Why this system's loader is not the one that is imitated here; empty when it is."""
     if sys.platform != "linux":

@@ -82,17 +82,25 @@ class System(msgspec.Struct, frozen=True):
         yield from self.defaults
 
 
-def system(conf: str = "/etc/ld.so.conf", cache: str = "/etc/ld.so.cache") -> System:
-    """Read this machine's loader configuration; a missing file counts as an empty one."""
+def system(conf: str = "/etc/ld.so.conf", cache: str = "/etc/ld.so.cache", root: str = "") -> System:
+    """Read a machine's loader configuration; a missing file counts as an empty one.
+
+    Args:
+        conf: inside the root, as the others.
+        cache: what ldconfig made of it.
+        root: the directory that stands for `/`, without a final slash. The directories in the answer are outside it.
+    """
     try:
-        cached = Path(cache).read_bytes()
+        cached = Path(f"{root}{cache}").read_bytes()
     except OSError:
         cached = b""
-    defaults = tuple(str(path) for pattern in _DEFAULTS for path in sorted(Path("/").glob(pattern)) if path.is_dir())
-    return System(tuple(dict.fromkeys(read_conf(Path(conf)))), cached, defaults)
+    top = Path(root or "/")
+    defaults = tuple(str(path) for pattern in _DEFAULTS for path in sorted(top.glob(pattern)) if path.is_dir())
+    configured = (f"{root}{directory}" for directory in read_conf(Path(f"{root}{conf}"), root=root))
+    return System(tuple(dict.fromkeys(configured)), cached, defaults)
 
 
-def read_conf(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[str]:
+def read_conf(path: Path, seen: tuple[Path, ...] = (), root: str = "") -> Iterator[str]:
     """The directories that an ld.so.conf lists, in order, following `include` (glob patterns, relative to the file)."""
     path = path.resolve()
     if path in seen:
@@ -107,9 +115,9 @@ def read_conf(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[str]:
             continue
         if words[0] == "include":
             for pattern in words[1:]:
-                wanted = Path(glob.escape(str(path.parent)), pattern)  # an absolute pattern replaces the directory
-                for included in sorted(glob.glob(str(wanted))):  # noqa: PTH207 - as in C: without hidden files
-                    yield from read_conf(Path(included), (*seen, path))
+                base = root if pattern.startswith("/") else f"{path.parent}/"
+                for included in sorted(glob.glob(glob.escape(base) + pattern)):  # noqa: PTH207 - as in C: without hidden files
+                    yield from read_conf(Path(included), (*seen, path), root)
         elif words[0].startswith("/"):
             yield words[0].partition("=")[0].rstrip("/") or "/"
 

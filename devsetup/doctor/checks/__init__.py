@@ -21,6 +21,7 @@ _MODULES = (
         "network",
         "goals",
         "own",
+        "drift",
     ),
 )
 

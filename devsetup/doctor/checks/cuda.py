@@ -1,7 +1,0 @@
-"""Checks of cuda."""
-
-from __future__ import annotations
-
-from devsetup.doctor.finding import Check  # noqa: TC001
-
-CHECKS: tuple[Check, ...] = ()

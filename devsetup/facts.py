@@ -66,6 +66,8 @@ class Cuda(_Fact, frozen=True, kw_only=True):
     Attributes:
         nvcc: path of its compiler; empty when it has none.
         libdir: directory of its runtime library (`lib64`, `lib`, `targets/x86_64-linux/lib`); empty when not found.
+        lacks: which of libcudart.so, libcublas.so and libcurand.so cannot be linked to. Partial toolkits are common:
+            NVIDIA packages each library by itself, and its wheels have no unversioned names.
     """
 
     path: str
@@ -75,6 +77,7 @@ class Cuda(_Fact, frozen=True, kw_only=True):
     why: str = ""
     nvcc: str = ""
     libdir: str = ""
+    lacks: tuple[str, ...] = ()
 
 
 class Gpu(_Fact, frozen=True, kw_only=True):

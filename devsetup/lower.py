@@ -57,6 +57,36 @@ def patch_command(tree: str, patch: str, *flags: str) -> tuple[str, ...]:
     return ("patch", *strict, *flags, f"--directory={tree}", f"--input={patch}")
 
 
+# pip keeps an sdist only once it knows its name and version, and to know them it runs the sdist's own setup.py, which
+# may be too old for this Python until it is patched. This module, first on PYTHONPATH, answers in setuptools' place.
+SDIST_BACKEND = """\
+import os
+import sys
+
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    name, _, version = os.environ["DEVSETUP_SDIST"].partition("==")
+    directory = f"{name.replace('-', '_')}-{version}.dist-info"
+    os.mkdir(os.path.join(metadata_directory, directory))
+    with open(os.path.join(metadata_directory, directory, "METADATA"), "w") as file:
+        file.write(f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+    return directory
+
+
+__legacy__ = sys.modules[__name__]
+"""
+
+
+def sdist_command(python: str, requirements: str, into: str) -> tuple[str, ...]:
+    """Have pip download what a requirements file names and pins by hash, as sdists, without building them.
+
+    `SDIST_BACKEND` must be `setuptools/build_meta.py` on PYTHONPATH, and DEVSETUP_SDIST say `NAME==VERSION`.
+    """
+    ask = ("--disable-pip-version-check", "--retries=1", "--require-hashes", "--no-deps")
+    build = ("--no-binary=:all:", "--use-pep517", "--no-build-isolation")
+    return (python, "-m", "pip", "download", *ask, *build, f"--dest={into}", f"--requirement={requirements}")
+
+
 def lower(step: Step) -> tuple[Primitive, ...]:
     """What a step does, in primitives, in order."""
     match step:

@@ -84,6 +84,26 @@ class DebianSource(_Data, frozen=True, kw_only=True):
     generation: str = ""
 
 
+class PyPISource(_Data, frozen=True, kw_only=True):
+    """One sdist, fetched by name with pip from the index that the machine's pip is configured for.
+
+    Its own code is not run while it is fetched, if setuptools builds it; another backend must be in pip's environment.
+
+    Attributes:
+        file: the sdist's file name, of which the index may hold several.
+        python: the interpreter whose pip is asked, made by an earlier step of the recipe; may hold places.
+    """
+
+    id: str
+    package: str
+    version: str
+    file: str
+    sha256: str
+    python: str
+    strip: int = 1
+    generation: str = ""
+
+
 class LocalSource(_Data, frozen=True, kw_only=True):
     """A tarball or a tree that the user named with `--source`.
 
@@ -100,7 +120,7 @@ class LocalSource(_Data, frozen=True, kw_only=True):
     generation: str = ""
 
 
-Source = UrlSource | DebianSource | LocalSource
+Source = UrlSource | DebianSource | PyPISource | LocalSource
 
 # Guards: questions that only the running plan can answer. A guarded step is left out when the answer is yes.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devsetup.building import with_library
 from devsetup.linking import build_ext, cmake_install, toolkit_libraries, under
 from devsetup.recipe import Context, Import, LinkClosure, Option, Patch, Recipe, When, Workload
 from devsetup.steps import BUILD, JOBS, PREFIX, DebianSource, Env, PythonEnv, Run, Step, UrlSource, WriteFile
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from devsetup.facts import Facts
 
+VERSION = "0.7.6"
 TREE = f"{BUILD}/libgpuarray"
 ENV = f"{PREFIX}/env"
 SHARE = f"{PREFIX}/share/devsetup"
@@ -175,6 +177,13 @@ def supports(facts: Facts, options: Mapping[str, str]) -> str | None:
     return None
 
 
+def provides(facts: Facts, options: Mapping[str, str]) -> Facts:
+    """The pygpu that environments of ours can use: built from source, with the NumPy of today."""
+    if options["from"] == "packages":
+        return facts
+    return with_library(facts, "pygpu", VERSION)
+
+
 def _proofs(route: str, opencl: str) -> tuple[LinkClosure | Import | Workload, ...]:
     source = route == "source"
     python = f"{ENV}/bin/python" if source else f"{PREFIX}/bin/python"
@@ -191,7 +200,7 @@ def _proofs(route: str, opencl: str) -> tuple[LinkClosure | Import | Workload, .
 
 RECIPE = Recipe(
     name="libgpuarray",
-    version="0.7.6",
+    version=VERSION,
     summary="Arrays on CUDA and OpenCL devices, with pygpu; what Theano's device=cuda stands on",
     homepage="https://github.com/Theano/libgpuarray",
     licence="ISC",
@@ -247,6 +256,7 @@ RECIPE = Recipe(
         for opencl in ("cpu", "off")
     ),
     supports=supports,
+    provides=provides,
     steps=steps,
     memory_per_job_mb=250,  # gpuarray.c as Cython writes it
     disk_mb=250,

@@ -27,6 +27,7 @@ class Recorder(Runner):
     """Runs commands, and keeps those of the steps: proofs have a time limit, and go without a log of their own."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.commands: list[list[str]] = []
 
     def stream(self, argv: Any, **how: Any) -> Completed:

@@ -38,7 +38,7 @@ def machine(host: str, **changes: object) -> Facts:
 def plan(facts: Facts, generation: str = "1.0", **options: str) -> Part:
     tree = LocalSource(id="tree", path="/tree", sha256="0" * 64, tree=True, generation=generation)
     wish = Wish(names=("caffe",), options=options, sources={} if generation == "1.0" else {"caffe": tree})
-    return make_plan(wish, facts, CATALOGUE).parts[0]
+    return next(part for part in make_plan(wish, facts, CATALOGUE).parts if part.name == "caffe")
 
 
 def wanted(facts: Facts, generation: str = "1.0", **options: str) -> list[str]:
@@ -174,6 +174,8 @@ NEEDED = [
     ("0016", "debian-12+cuda-13.0", "1.0", {}, False),
     ("0017", "macos-12", "1.0", {}, False),  # protobuf 21
     ("0017", "macos-13", "1.0", {}, True),
+    ("0018", "debian-12+cuda-12.8", "1.0", {"cuda": "on"}, True),
+    ("0018", "debian-12+cuda-12.8", "1.0", {}, False),
 ]
 
 

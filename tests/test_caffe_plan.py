@@ -38,7 +38,14 @@ REFUSED = [
     ("debian-12+python-3.14", {"python": "on"}, "python is 3.14"),
     ("macos-10.14+cuda-10.2", {"cuda": "on"}, "no driver for macOS 10.14 or newer"),
     ("macos-15-arm64", {"cuda": "on"}, "no driver"),
-    ("debian-12", {"cuda": "on"}, "there is no CUDA toolkit"),
+    ("debian-12", {"cuda": "on", "toolkit": "found"}, "there is no CUDA toolkit here; use --option toolkit=own"),
+    ("macos-10.13", {"cuda": "on"}, "NVIDIA's wheels are for Linux alone"),
+    (
+        "debian-12+cuda-13.0",
+        {"cuda": "on", "gpu": "61"},
+        "CUDA 13.0 compiles for 75, 80, 86, 89, 90, 100, 120, not for 61",
+    ),
+    ("ubuntu-22.04+cuda-11.8", {"cuda": "on", "gpu": "120"}, "not for 120"),
     ("debian-12", {"cudnn": "on"}, "with CUDA alone"),
     ("debian-12+cuda-12.4", {"cuda": "on", "cudnn": "on"}, "which cuDNN is there is not known"),
     ("ubuntu-16.04+cuda-7.5", {"cuda": "on"}, "nvcc of CUDA 7.5 accepts g++ below 5, and g++ here is 5.4.0"),
@@ -222,7 +229,9 @@ def test_python_packages_fit_python_and_protoc(host: str, numpy: str, runtime: s
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", each) for each in env.requirements)
     found = config(machine(host))
     assert found["PYTHON_LIBRARIES"] == boost
-    assert found["PYTHON_INCLUDE"].endswith(headers)
+    numpy_first, python = found["PYTHON_INCLUDE"].split()
+    assert numpy_first.endswith(headers)
+    assert python.startswith("/usr/include/python3.")
 
 
 @pytest.mark.parametrize("host", ["ubuntu-16.04", "macos-12", "debian-12"])

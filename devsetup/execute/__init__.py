@@ -32,6 +32,7 @@ from devsetup.steps import (
     PatchApplied,
     PathExists,
     Primitive,
+    PyPISource,
     Source,
     Step,
     SystemPackages,
@@ -174,7 +175,8 @@ class _Worker:
             case WriteFile(path=path, content=content, executable=executable):
                 self._write(Path(self.site.fill(path)), self.site.fill(content), executable=executable)
             case Obtain(name=name, sources=sources):
-                got = fetch.obtain(name, sources, self.site.downloads, self.site.runner.capture, self.emit)
+                had = tuple(self._here(source) for source in sources)
+                got = fetch.obtain(name, had, self.site.downloads, self.site.runner.capture, self.emit)
                 self.obtained[name] = got
                 self.sources.append(
                     UsedSource(
@@ -190,6 +192,11 @@ class _Worker:
             case Env():
                 pass  # activation is part of the receipt; nothing to do while building
         return False
+
+    def _here(self, source: Source) -> Source:
+        if isinstance(source, PyPISource):
+            return msgspec.structs.replace(source, python=self.site.fill(source.python))
+        return source
 
     def _holds(self, guard: Guard) -> bool:
         match guard:
@@ -246,6 +253,8 @@ def _origin(source: Source) -> str:
             return url
         case DebianSource(package=package, version=version, suite=suite):
             return f"Debian source package {package} {version} of {suite}"
+        case PyPISource(package=package, version=version, file=file):
+            return f"{file} of the Python package {package} {version}, by pip"
         case LocalSource(path=path):
             return path
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from devsetup.fetch.alternatives import Obtained, obtain
 from devsetup.fetch.archive import extract, member_text
-from devsetup.fetch.debian import Capture
+from devsetup.fetch.asking import Capture
 from devsetup.fetch.files import sha256_file
 from devsetup.fetch.local import local_source
 from devsetup.fetch.tree import copy_tree, tree_digest

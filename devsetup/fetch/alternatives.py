@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from devsetup.errors import InvalidInput, SourceError
 from devsetup.events import Emit, Note, Progress
-from devsetup.fetch import debian
+from devsetup.fetch import debian, pypi
 from devsetup.fetch.files import make_directory, sha256_file, writing
 from devsetup.fetch.local import checked
-from devsetup.steps import DebianSource, LocalSource, Source, UrlSource
+from devsetup.steps import DebianSource, LocalSource, PyPISource, Source, UrlSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devsetup.fetch.debian import Capture
+    from devsetup.fetch.asking import Capture
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._+~-]+")
+_Remote: TypeAlias = UrlSource | DebianSource | PyPISource
 _MAX_NAME = 200  # leaves room for `.part` and a unique suffix in 255 bytes
 
 
@@ -47,7 +48,7 @@ def obtain(name: str, sources: tuple[Source, ...], downloads: Path, capture: Cap
         name: what the sources are of, for messages.
         sources: alternatives, the preferred one first.
         downloads: the cache's directory; created when something must be downloaded.
-        capture: runs apt for Debian sources.
+        capture: runs apt for Debian sources and pip for sdists.
         emit: told of progress, and by a Note which source is used and why.
 
     Raises:
@@ -74,16 +75,16 @@ def _used(name: str, obtained: Obtained, whence: str, emit: Emit) -> Obtained:
     return obtained
 
 
-def _place(source: UrlSource | DebianSource, downloads: Path) -> Path:
+def _place(source: _Remote, downloads: Path) -> Path:
     """Where the cache keeps a source."""
     if not _SHA256.fullmatch(source.sha256):
         raise InvalidInput(f"source {source.id} has a malformed sha256: {source.sha256!r}")
-    name = source.file if isinstance(source, DebianSource) else re.split("[?#]", source.url)[0].rsplit("/", 1)[-1]
+    name = re.split("[?#]", source.url)[0].rsplit("/", 1)[-1] if isinstance(source, UrlSource) else source.file
     plain = _UNUSUAL.sub("_", name).lstrip(".")[-_MAX_NAME:]
     return downloads.absolute() / source.sha256 / (plain or "source")
 
 
-def _is_cached(name: str, source: UrlSource | DebianSource, place: Path, emit: Emit) -> bool:
+def _is_cached(name: str, source: _Remote, place: Path, emit: Emit) -> bool:
     if not place.is_file():
         return False
     got = sha256_file(place)
@@ -112,6 +113,10 @@ def _have(source: Source, downloads: Path, capture: Capture, emit: Emit) -> tupl
         emit(Progress(place.name, 0, 0))  # apt does not say how far it is
         debian.download(source, place, capture)
         return place, f"the Debian source package {source.package}"
+    if isinstance(source, PyPISource):
+        emit(Progress(place.name, 0, 0))  # nor does pip, to a pipe
+        pypi.download(source, place, capture)
+        return place, f"pip, as {source.package} {source.version}"
     from devsetup.fetch.download import download  # noqa: PLC0415 - 60 ms of http and TLS that a cached source spares
     from devsetup.fetch.opener import checked_host  # noqa: PLC0415 - same
 
@@ -125,7 +130,8 @@ def _by_hand(sources: tuple[Source, ...]) -> str:
         if isinstance(source, UrlSource):
             return f"download {source.url} (sha256 {source.sha256}) by hand and give it with --source PATH"
     for source in sources:
-        if isinstance(source, DebianSource):
-            wanted = f"{source.file} of the Debian source package {source.package}"
+        if isinstance(source, DebianSource | PyPISource):
+            whence = "the Debian source package" if isinstance(source, DebianSource) else "the Python package"
+            wanted = f"{source.file} of {whence} {source.package}"
             return f"download {wanted} (sha256 {source.sha256}) by hand and give it with --source PATH"
     return "give the source's archive or directory with --source PATH"

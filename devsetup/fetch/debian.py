@@ -11,17 +11,19 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from devsetup.errors import DevsetupError, SourceError
+from devsetup.errors import SourceError
 from devsetup.fetch.aptsources import INDEX_FORMAT, Archive, main_archives, stanzas
-from devsetup.fetch.files import CHUNK, publish, sha256_file, write_all, writing
+from devsetup.fetch.asking import TIME_WAS_UP, ended, without_credentials
+from devsetup.fetch.files import adopt, sha256_file, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from devsetup.fetch.asking import Capture, Ended
     from devsetup.steps import DebianSource
 
 _ASK_S = 60.0
@@ -62,36 +64,6 @@ Acquire::https::Timeout "15";
 """
 
 
-class Ended(Protocol):
-    """How a process ended."""
-
-    @property
-    def returncode(self) -> int:
-        """Exit status; 124 when its time was up."""
-
-    @property
-    def output(self) -> str:
-        """What it printed on stdout."""
-
-    @property
-    def error(self) -> str:
-        """What it printed on stderr."""
-
-
-class Capture(Protocol):
-    """Runs a command to its end, as `runner.Runner.capture` does: fetch starts no process itself."""
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> Ended:
-        """Run it."""
-
-
 def download(source: DebianSource, final: Path, capture: Capture, *, configuration: Path = Path("/etc/apt")) -> None:
     """Have the file of a Debian source package under its final name, verified.
 
@@ -109,7 +81,7 @@ def download(source: DebianSource, final: Path, capture: Capture, *, configurati
     if shutil.which("apt-get") is None:
         raise SourceError("no apt-get on this machine")
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    indexes = _ended(capture, ("apt-get", "indextargets", "--format", INDEX_FORMAT), environment, timeout_s=_ASK_S)
+    indexes = ended(capture, ("apt-get", "indextargets", "--format", INDEX_FORMAT), environment, timeout_s=_ASK_S)
     archives = main_archives(indexes.output if indexes.returncode == 0 else "", configuration)
     if not archives:
         raise SourceError("apt's sources on this machine name no Debian archive")
@@ -160,7 +132,7 @@ class _Apt:
         got = sha256_file(self._root / source.file)
         if got != source.sha256:
             raise SourceError(f"{source.file} came with another sha256: expected {source.sha256}, got {got}")
-        _adopt(self._root / source.file, final)
+        adopt(self._root / source.file, final)
 
     def _prepare(self, suite: str) -> None:
         if re.search(r'["\n]', str(self._root)):
@@ -178,19 +150,10 @@ class _Apt:
 
     def _run(self, program: str, *arguments: str, timeout_s: float) -> Ended:
         argv = (program, f"--config-file={self._root / 'apt.conf'}", *arguments)
-        ended = _ended(self._capture, argv, self._environment, timeout_s=timeout_s, cwd=str(self._root))
-        if ended.returncode != 0:
-            raise SourceError(f"{program} {arguments[0]}: {_complaint(ended, timeout_s)}")
-        return ended
-
-
-def _ended(
-    capture: Capture, argv: Sequence[str], environment: Mapping[str, str], *, timeout_s: float, cwd: str | None = None
-) -> Ended:
-    try:
-        return capture(argv, cwd=cwd, env=environment, timeout_s=timeout_s)
-    except DevsetupError as error:
-        raise SourceError(error.message) from error
+        done = ended(self._capture, argv, self._environment, timeout_s=timeout_s, cwd=str(self._root))
+        if done.returncode != 0:
+            raise SourceError(f"{program} {arguments[0]}: {_complaint(done, timeout_s)}")
+        return done
 
 
 def choose(source: DebianSource, showsrc: str) -> _Listed:
@@ -225,31 +188,11 @@ def upstream_version(version: str) -> str:
     return version.split(":", 1)[-1].rsplit("-", 1)[0]
 
 
-def _complaint(ended: Ended, timeout_s: float) -> str:
+def _complaint(done: Ended, timeout_s: float) -> str:
     """The first error of apt, on one line and without credentials."""
-    if ended.returncode == 124:  # noqa: PLR2004 - the status of a command whose time was up
+    if done.returncode == TIME_WAS_UP:
         return f"took longer than {timeout_s:g} s"
-    lines = [line.strip() for line in ended.error.splitlines() if line.startswith(("E:", "W:"))]
+    lines = [line.strip() for line in done.error.splitlines() if line.startswith(("E:", "W:"))]
     lines.sort(key=lambda line: not line.startswith("E:"))
-    first = lines[0][2:].strip() if lines else f"exit status {ended.returncode}"
-    return re.sub(r"//[^/\s@]+@", "//", first)
-
-
-def _adopt(found: Path, final: Path) -> None:
-    """Copy a verified file to its final name; apt leaves a mere link when the archive is a local directory."""
-    with writing(final):
-        descriptor, name = tempfile.mkstemp(prefix=f"{final.name}.", suffix=".part", dir=final.parent)
-    try:
-        with found.open("rb") as file:
-            done = 0
-            while chunk := file.read(CHUNK):
-                write_all(descriptor, chunk, final, done)
-                done += len(chunk)
-        with writing(final):
-            os.fchmod(descriptor, 0o644)
-        publish(descriptor, Path(name), final)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
+    first = lines[0][2:].strip() if lines else f"exit status {done.returncode}"
+    return without_credentials(first)

@@ -125,6 +125,34 @@ def publish(descriptor: int, written: Path, final: Path) -> None:
         sync_directory(final.parent)
 
 
+def adopt(found: Path, final: Path) -> None:
+    """Copy a verified file to its final name, durably.
+
+    Args:
+        found: the file; apt leaves a mere link when its archive is a local directory.
+        final: its directory exists; replaced if it does.
+
+    Raises:
+        StateError: the disk is full or not ours to write.
+    """
+    with writing(final):
+        descriptor, name = tempfile.mkstemp(prefix=f"{final.name}.", suffix=".part", dir=final.parent)
+    try:
+        with found.open("rb") as file:
+            done = 0
+            while chunk := file.read(CHUNK):
+                write_all(descriptor, chunk, final, done)
+                done += len(chunk)
+        with writing(final):
+            os.fchmod(descriptor, 0o644)
+        publish(descriptor, Path(name), final)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

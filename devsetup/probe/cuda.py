@@ -23,6 +23,7 @@ _LINK = "/usr/local/cuda"
 # directories instead of headers and libraries: github.com/tmcdonell/cuda/issues/54
 _DEBIAN = "/usr/lib/nvidia-cuda-toolkit"
 _DEBIAN_NAMES = ("/usr", "/usr/lib/cuda")
+_LINKED = ("libcudart.so", "libcublas.so", "libcurand.so")
 _HEADER = re.compile(r"^#define CUDA_VERSION (\d+)$", re.MULTILINE)
 _RELEASE = re.compile(r"release (\d+\.\d+), V")
 _RUNTIME = re.compile(r"libcudart\.(?:so|dylib|\d)")
@@ -54,6 +55,7 @@ def cuda(
     versions = _versions(host, origins, notes)
     chosen = next((root for root in origins if _compiler(host, root)), "")
     rivals = _rivals(origins, versions, chosen, notes)
+    libdirs = {root: _libdir(host, root, multiarch) for root in origins}
     return tuple(
         Cuda(
             path=root,
@@ -62,7 +64,10 @@ def cuda(
             chosen=root == chosen,
             why=_why(names, rivals) if root == chosen else _why_not(host, root, origins, chosen),
             nvcc=_compiler(host, root),
-            libdir=_libdir(host, root, multiarch),
+            libdir=libdirs[root],
+            lacks=tuple(name for name in _LINKED if name not in host.names(libdirs[root]))
+            if libdirs[root]
+            else _LINKED,
         )
         for root, names in origins.items()
     )
@@ -224,6 +229,11 @@ def _libdir(host: Host, root: str, multiarch: str) -> str:
     if root in (_DEBIAN, "/usr"):
         places.append(f"/usr/lib/{multiarch}")
     return next((place for place in places if any(map(_RUNTIME.match, host.names(place)))), "")
+
+
+def _lacks(host: Host, libdir: str) -> tuple[str, ...]:
+    here = host.names(libdir) if libdir else ()
+    return tuple(name for name in _LINKED if not {name, name.replace(".so", ".dylib")} & set(here))
 
 
 def _versions(host: Host, roots: Iterable[str], notes: list[str]) -> dict[str, str]:

@@ -58,6 +58,11 @@ obtain_debian() {
     cached "$2" "$3" "$4" || from_debian "$@" || die "no source could be had:$reasons"
 }
 
+# obtain_pypi: as from_pypi, from the cache if it is there
+obtain_pypi() {
+    cached "$2" "$3" "$4" || from_pypi "$@" || die "no source could be had:$reasons"
+}
+
 "$@"
 """
 # What Ansible calls the systems whose os-release says otherwise.

@@ -25,6 +25,7 @@ from devsetup.steps import (
     PatchApplied,
     PathExists,
     Primitive,
+    PyPISource,
     Source,
     Step,
     SystemPackages,
@@ -170,7 +171,7 @@ def _obtain(obtain: Obtain, form: Form) -> list[str]:
     for source in obtain.sources:
         check_source(source)
     cached = [f"cached {_kept(source)}" for source in obtain.sources if not isinstance(source, LocalSource)]
-    tried = [_tried(source) for source in obtain.sources]
+    tried = [_tried(source, form) for source in obtain.sources]
     tried.append(f"no_source {quote(obtain.name)} {_by_hand(obtain.sources)}")
     either = " || " if form.one_line else " ||\n        "
     return [either.join((*cached, *tried)), f"keep {form.obtained[obtain.name]}"]
@@ -181,7 +182,13 @@ def _by_hand(sources: tuple[Source, ...]) -> str:
     source = next((each for each in sources if not isinstance(each, LocalSource)), None)
     if source is None:
         return quote("plan again with --source PATH")
-    whence = source.url if isinstance(source, UrlSource) else f"{source.file} of Debian's {source.package}"
+    match source:
+        case UrlSource(url=url):
+            whence = url
+        case DebianSource(file=file, package=package):
+            whence = f"{file} of Debian's {package}"
+        case PyPISource(file=file, package=package):
+            whence = f"{file} of the Python package {package}"
     place = f"/downloads/{source.sha256}/{file_of(source)}"
     return quote(f"by hand, download {whence} to ") + f'"$home"{quote(place)}'
 
@@ -209,7 +216,7 @@ def file_of(source: Source) -> str:
     match source:
         case LocalSource(path=path):
             return path
-        case DebianSource(file=file):
+        case DebianSource(file=file) | PyPISource(file=file):
             name = file
         case UrlSource(url=url):
             name = re.split("[?#]", url)[0].rsplit("/", 1)[-1]
@@ -220,13 +227,15 @@ def _kept(source: Source) -> str:
     return f"{quote(source.sha256)} {quote(file_of(source))} {source.strip}"
 
 
-def _tried(source: Source) -> str:
+def _tried(source: Source, form: Form) -> str:
     known = f"{quote(source.id)} {_kept(source)}"
     match source:
         case UrlSource(url=url):
             return f"from_url {known} {quote(url)}"
         case DebianSource(package=package, version=version, suite=suite):
             return f"from_debian {known} {quote(package)} {quote(version)} {quote(suite)}"
+        case PyPISource(package=package, version=version, python=python):
+            return f"from_pypi {known} {quote(package)} {quote(version)} {form.word(python)}"
         case LocalSource():
             return f"from_path {known}"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from devsetup import lower
+from devsetup.render.words import heredoc, quote
+
 OBTAINING = r"""
 # Sources: the cache is searched for all of them first; then each is tried in order, and reasons are kept.
 got='' strip='' reasons=''
@@ -285,3 +288,50 @@ from_archive() {
     cp -L "$scratch/$3" "$place.part" && adopt "$1" "$2" "$place.part" "$place" "$4"
 }
 """
+
+_PYPI = r"""
+# Python packages: an sdist by name, with pip, as this machine's pip is configured. pip checks the sha256 before it
+# unpacks anything, and asks this stand-in for its name and version, so that none of the sdist's own code runs.
+stand_in() {
+    mkdir -p "$1/setuptools"
+    : >"$1/setuptools/__init__.py"
+    cat >"$1/setuptools/build_meta.py" @BACKEND@
+}
+
+# from_pypi ID SHA256 FILE STRIP PACKAGE VERSION PYTHON
+from_pypi() {
+    place=$home/downloads/$2/$3
+    mkdir -p "${place%/*}" || return 1
+    printf 'asking pip for %s %s\n' "$5" "$6"
+    scratch=$(mktemp -d "${place%/*}/.pip-XXXXXX") || return 1
+    stand_in "$scratch/hooks"
+    printf '%s==%s --hash=sha256:%s\n' "$5" "$6" "$2" >"$scratch/requirements.txt"
+    if clean "PYTHONPATH=$scratch/hooks" "DEVSETUP_SDIST=$5==$6" @COMMAND@ \
+        </dev/null >/dev/null 2>"$scratch/problem"; then
+        problem="pip brought $(ls "$scratch/got") and not $3"
+        if [ -f "$scratch/got/$3" ]; then
+            status=0
+            adopt "$1" "$2" "$scratch/got/$3" "$place" "$4" || status=1
+            rm -rf "$scratch"
+            return "$status"
+        fi
+    else
+        for pattern in 'No module named pip' 'connection broken' 'Got  ' '^ERROR: ' .; do
+            problem=$(grep -e "$pattern" "$scratch/problem" | head -n 1)
+            [ -z "$problem" ] || break
+        done
+        # Without credentials, and without the list of all versions that there are.
+        problem="pip: $(printf '%s\n' "$problem" |
+            sed -e 's|//[^/@ ]*@|//|g' -e 's/^ *//' -e 's/from versions: \(.*, \)\{0,1\}/the index has /')"
+    fi
+    rm -rf "$scratch"
+    because "$1" "$problem"
+}
+"""
+
+
+def pypi_function() -> str:
+    """The functions that have sdists, with the same stand-in and the same pip command as devsetup itself."""
+    command = lower.sdist_command("$7", "$scratch/requirements.txt", "$scratch/got")
+    words = " ".join(f'"{each}"' if "$" in each else quote(each) for each in command)
+    return _PYPI.replace("@BACKEND@", heredoc(lower.SDIST_BACKEND)).replace("@COMMAND@", words)

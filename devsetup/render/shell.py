@@ -15,10 +15,10 @@ from devsetup.render.body import (
     step_lines,
 )
 from devsetup.render.common import COMMON, clean_function, package_functions
-from devsetup.render.obtaining import DEBIAN, OBTAINING
+from devsetup.render.obtaining import DEBIAN, OBTAINING, pypi_function
 from devsetup.render.proving import PROVING
 from devsetup.render.words import comment, quote
-from devsetup.steps import DebianSource, SystemPackages, title
+from devsetup.steps import DebianSource, PyPISource, SystemPackages, title
 
 if TYPE_CHECKING:
     from devsetup.facts import Facts
@@ -61,11 +61,13 @@ def shell(plan: Plan) -> str:
 
 def functions(plan: Plan) -> str:
     """The shell functions that the steps of a plan call."""
-    debian = DEBIAN if any(isinstance(source, DebianSource) for source in sources_of(plan)) else ""
+    sources = sources_of(plan)
+    debian = DEBIAN if any(isinstance(source, DebianSource) for source in sources) else ""
+    pypi = pypi_function() if any(isinstance(source, PyPISource) for source in sources) else ""
     macos = plan.facts.os.id == "macos"
     manager = manager_of(plan)
     managed = install_packages(manager) + package_functions(manager) if manager else ""
-    return clean_function(macos=macos) + COMMON + managed + OBTAINING + debian + PROVING
+    return clean_function(macos=macos) + COMMON + managed + OBTAINING + debian + pypi + PROVING
 
 
 def manager_of(plan: Plan) -> str:

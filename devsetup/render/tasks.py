@@ -34,6 +34,7 @@ from devsetup.steps import (
     PatchApplied,
     PathExists,
     Primitive,
+    PyPISource,
     Source,
     Step,
     UrlSource,
@@ -227,6 +228,11 @@ class Tasks:
                 known = [source.id, source.sha256, file_of(source), str(source.strip), package, version, suite]
                 asked = function(["obtain_debian", *map(literal, known)])
                 return [{"name": "from the Debian source package", _COMMAND: asked}]
+            case PyPISource(package=package, version=version, python=python):
+                texts = self._texts()
+                known = [source.id, source.sha256, file_of(source), str(source.strip), package, version]
+                asked = function(["obtain_pypi", *map(literal, known), texts.fill(python)])
+                return [texts.task("by name, through pip", _COMMAND, asked)]
             case LocalSource(path=path, sha256=sha256):
                 copied: dict[str, Node] = {"src": literal(path), "dest": place, "mode": "0644"}
                 return [

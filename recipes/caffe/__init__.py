@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devsetup.building import make
+from devsetup.building import GPU_ARCHS, make
 from devsetup.recipe import Check, Context, Import, LinkClosure, Option, Recipe, When, Workload
 from devsetup.steps import BUILD, JOBS, PREFIX, DebianSource, Env, PythonEnv, Run, Step, UrlSource, WriteFile
 
 from .config import ABSEIL, config, python_version, requirements, site_packages
-from .limits import PYCAFFE, supports
+from .limits import CUDA, OWN_TOOLKIT, PYCAFFE, supports
 from .patches import GENERATIONS, PATCHES
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def steps(ctx: Context) -> Iterator[Step]:
     yield WriteFile(path=f"{TREE}/Makefile.config", content=config(ctx))
     yield _make(ctx.facts, python=python)
     yield _install(python=python)
-    for name in ("train.py",) if python else ("train.sh", "digits.awk"):
+    files = ("train.py",) if python else ("train.sh", "digits.awk")
+    for name in (*files, *(("gpu.sh",) if ctx.options["cuda"] == "on" else ()), "lenet.prototxt"):
         yield WriteFile(path=f"{SHARE}/{name}", content=ctx.text(f"workloads/caffe/{name}"))
-    yield WriteFile(path=f"{SHARE}/lenet.prototxt", content=ctx.text("workloads/caffe/lenet.prototxt"))
     yield Env(name="PATH", value=f"{PREFIX}/env/bin:{PREFIX}/bin" if python else f"{PREFIX}/bin")
 
 
@@ -91,7 +91,30 @@ TIME = Check(
     argv=(f"{PREFIX}/bin/caffe", "time", "-model", f"{SHARE}/lenet.prototxt", "-iterations", "5"),
     expect=r"Average Forward-Backward: [0-9.]+ ms",
 )
-TRAIN = "train a LeNet on images made on the spot, to a stated accuracy"
+
+
+def _proofs(*, python: bool, gpu: bool) -> tuple[LinkClosure | Import | Check | Workload, ...]:
+    """What must hold; `gpu`: train on the first GPU, and say where that stopped when there is none."""
+    wanted = ("--gpu",) if gpu else ()
+    title = "train a LeNet on images made on the spot, to a stated accuracy"
+    if not python:
+        tools = ("sh", f"{SHARE}/train.sh", PREFIX, "@ARTIFACTS@", *wanted)
+        return (
+            LinkClosure(paths=(f"{PREFIX}/bin", f"{PREFIX}/lib")),
+            TIME,
+            Workload(title=title, argv=tools, artifacts=("result.json", "train.log")),
+        )
+    return (
+        LinkClosure(paths=(f"{PREFIX}/bin", f"{PREFIX}/lib", f"{PREFIX}/python")),
+        Import(python=PYTHON, module="caffe", show="caffe.__version__"),
+        TIME,
+        Workload(
+            title=title,
+            argv=(PYTHON, f"{SHARE}/train.py", "--out", "@ARTIFACTS@", *wanted),
+            artifacts=("result.json", "curve.svg"),
+        ),
+    )
+
 
 RECIPE = Recipe(
     name="caffe",
@@ -128,8 +151,22 @@ RECIPE = Recipe(
         ),
         Option(name="python", help="pycaffe", choices=("on", "off"), default="off", defaults=((PYCAFFE, "on"),)),
         Option(name="cuda", help="use NVIDIA GPUs", choices=("on", "off"), default="off"),
+        Option(
+            name="toolkit",
+            help="CUDA's toolkit: the machine's, or one made of NVIDIA's wheels",
+            choices=("own", "found"),
+            default="own",
+            defaults=((When(cuda=">=0"), "found"),),
+        ),
+        Option(
+            name="gpu",
+            help="GPUs to compile for: auto means those of this machine, or all where none is known",
+            choices=("auto", "all", *GPU_ARCHS),
+            default="auto",
+        ),
         Option(name="cudnn", help="use cuDNN, with CUDA", choices=("on", "off"), default="off"),
     ),
+    option_needs=((When(os="linux", options=OWN_TOOLKIT), ("cuda",)),),
     libraries=(
         *("gcc", "make", "patch", "boost", "gflags", "glog", "hdf5", "leveldb", "lmdb", "opencv", "protobuf", "snappy"),
     ),
@@ -141,29 +178,11 @@ RECIPE = Recipe(
         *((when, ("pkg-config",)) for when in ABSEIL),
     ),
     patches=PATCHES,
-    proofs=(
-        LinkClosure(paths=(f"{PREFIX}/bin", f"{PREFIX}/lib", f"{PREFIX}/python")),
-        Import(python=PYTHON, module="caffe", show="caffe.__version__"),
-        TIME,
-        Workload(
-            title=TRAIN,
-            argv=(PYTHON, f"{SHARE}/train.py", "--out", "@ARTIFACTS@"),
-            artifacts=("result.json", "curve.svg"),
-        ),
-    ),
+    proofs=_proofs(python=True, gpu=False),
     option_proofs=(
-        (
-            When(options={"python": "off"}),
-            (
-                LinkClosure(paths=(f"{PREFIX}/bin", f"{PREFIX}/lib")),
-                TIME,
-                Workload(
-                    title=TRAIN,
-                    argv=("sh", f"{SHARE}/train.sh", PREFIX, "@ARTIFACTS@"),
-                    artifacts=("result.json", "train.log"),
-                ),
-            ),
-        ),
+        (When(options={**CUDA, "python": "off"}), _proofs(python=False, gpu=True)),
+        (When(options={"python": "off"}), _proofs(python=False, gpu=False)),
+        (When(options=CUDA), _proofs(python=True, gpu=True)),
     ),
     supports=supports,
     steps=steps,
@@ -173,6 +192,11 @@ RECIPE = Recipe(
         ("Debian 12 and 13, x86-64", "run", "built, trained and verified by the tests"),
         ("Ubuntu, Debian 11, Fedora", "simulated", "planned from declared facts"),
         ("macOS 10.9 to 26", "simulated", "planned; the Makefiles evaluated by GNU make with stub commands"),
-        ("CUDA", "simulated", "planned; the patch for CUDA 13 compiled against its headers"),
+        (
+            "CUDA 13.5 on Debian 12, x86-64",
+            "run",
+            "compiled and linked for sm_90, not run on a GPU; trained without one",
+        ),
+        ("CUDA otherwise", "simulated", "planned; the patch for CUDA 13 compiled against its headers"),
     ),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from devsetup.recipe import Context, When
 from devsetup.steps import PREFIX
 
-from .limits import CUDA
+from .limits import CUDA, archs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,13 +44,6 @@ SETTINGS = (
     (When(options=CUDA, cuda=">=7, <8", libc="glibc >=2.23"), "NVCCFLAGS += -D_FORCE_INLINES"),
     (When(options={**CUDA, "cudnn": "on"}), "USE_CUDNN := 1"),
 )
-# Real GPUs (not Tegra) that a toolkit compiles for; the last one that holds is also compiled to PTX for later ones.
-CUDA_ARCHS = (
-    *(("20", "<9"), ("21", "<9"), ("30", ">=5, <11"), ("35", ">=5, <12"), ("37", ">=6.5, <12")),
-    *(("50", ">=6, <13"), ("52", ">=6.5, <13"), ("60", ">=8, <13"), ("61", ">=8, <13"), ("70", ">=9, <13")),
-    *(("75", ">=10"), ("80", ">=11"), ("86", ">=11.1"), ("89", ">=11.8"), ("90", ">=12")),
-    *(("100", ">=12.8"), ("120", ">=12.8")),
-)
 
 
 def _first(table: tuple[tuple[str, str], ...], facts: Facts, library: str) -> str:
@@ -78,7 +71,7 @@ def requirements(ctx: Context) -> tuple[str, ...]:
 def config(ctx: Context) -> str:
     """Makefile.config for this machine."""
     facts, options = ctx.facts, ctx.options
-    lines = ["CPU_ONLY := 1"] if options["cuda"] == "off" else _cuda(facts)
+    lines = ["CPU_ONLY := 1"] if options["cuda"] == "off" else _cuda(facts, options)
     lines.append(f"BLAS := {BLAS[options['blas']]}")
     lines += [line for when, line in SETTINGS if when.verdict(facts, options).holds]
     standard = next((standard for when, standard in STANDARDS if when.verdict(facts).holds), "")
@@ -89,7 +82,8 @@ def config(ctx: Context) -> str:
         core = "core" if any(each.startswith("numpy==1.") for each in requirements(ctx)) else "_core"
         numpy = f"{PREFIX}/env/{site_packages(facts)}/numpy/{core}/include"
         lines.append(f"PYTHON_LIBRARIES := boost_python{version.replace('.', '')}")
-        lines.append(f"PYTHON_INCLUDE := /usr/include/python{version} {numpy}")
+        # NumPy first: Debian's python3-numpy links its own, older headers into the directory of Python's.
+        lines.append(f"PYTHON_INCLUDE := {numpy} /usr/include/python{version}")
     lines += _macos(facts, options) if facts.os.id == "macos" else _linux(facts, options)
     lines += ["BUILD_DIR := build", "Q ?= @"]
     return "".join(f"{line}\n" for line in lines)
@@ -121,15 +115,17 @@ def _macos(facts: Facts, options: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _cuda(facts: Facts) -> list[str]:
+def _cuda(facts: Facts, options: Mapping[str, str]) -> list[str]:
     """Where the toolkit is, what to compile for, and a run path, since the loader need not know the place."""
-    root = next(each.path for each in facts.cuda if each.chosen)
-    archs = [arch for arch, spec in CUDA_ARCHS if When(cuda=spec).verdict(facts).holds]
+    toolkit = next(each for each in facts.cuda if each.chosen)
+    wanted = archs(facts, options)
     virtual = {"21": "20"}  # sm_21 is compiled through compute_20
-    codes = [f"-gencode arch=compute_{virtual.get(arch, arch)},code=sm_{arch}" for arch in archs]
-    newest = virtual.get(archs[-1], archs[-1])
-    codes.append(f"-gencode arch=compute_{newest},code=compute_{newest}")
-    lines = [f"CUDA_DIR := {root}", f"CUDA_ARCH := {' '.join(codes)}"]
-    if facts.os.id != "macos" and root != "/usr":  # macOS's Makefiles set theirs themselves
-        lines.append(f"LDFLAGS += -Wl,-rpath,{root}/lib64 -Wl,-rpath,{root}/lib")
+    codes = [f"-gencode arch=compute_{virtual.get(arch, arch)},code=sm_{arch}" for arch in wanted]
+    newest = virtual.get(wanted[-1], wanted[-1])
+    codes.append(f"-gencode arch=compute_{newest},code=compute_{newest}")  # for later GPUs, by their driver
+    lines = [f"CUDA_DIR := {toolkit.path}", f"CUDA_ARCH := {' '.join(codes)}"]
+    places = (toolkit.libdir,) if toolkit.libdir else (f"{toolkit.path}/lib64", f"{toolkit.path}/lib")
+    system = {"/usr/lib", "/usr/lib64", f"/usr/lib/{facts.multiarch}"}
+    if facts.os.id != "macos" and toolkit.path != "/usr":  # macOS's Makefiles set theirs themselves
+        lines += [f"LDFLAGS += -Wl,-rpath,{place}" for place in places if place not in system]
     return lines

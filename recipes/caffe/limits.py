@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devsetup.building import archs_for, gpu_archs, gxx_too_new
 from devsetup.recipe import When
 
 if TYPE_CHECKING:
@@ -12,13 +13,8 @@ if TYPE_CHECKING:
     from devsetup.facts import Facts
 
 CUDA = {"cuda": "on"}
+OWN_TOOLKIT = {**CUDA, "toolkit": "own"}
 PYCAFFE = When(os="linux", libraries={"python": ">=3.8, <3.14", "protobuf": ">=3, <3.22", "boost": ">=1.67"})
-# (toolkit, first g++ that it refuses): from crt/host_config.h from 11.7 on, before that as Spack has it.
-NVCC_REFUSES = (
-    *(("<7", "4.9"), ("<8", "5"), ("<9", "6"), ("<9.2", "7"), ("<10.1", "8"), ("<11", "9"), ("<11.1", "10")),
-    *(("<11.4.1", "11"), ("<12", "12"), ("<12.4", "13"), ("<12.8", "14"), ("<13", "15"), ("<13.4", "16")),
-    ("<14", "17"),
-)
 # What cannot work, and why: the first that holds.
 REFUSALS = (
     (When(os="linux", options={"blas": "accelerate"}), "Accelerate is macOS's own; use --option blas=openblas"),
@@ -35,6 +31,10 @@ REFUSALS = (
     (When(os="macos", options={"python": "on"}), "pycaffe on macOS has no plan yet; use --option python=off"),
     (When(os="macos >=10.14", options=CUDA), "NVIDIA has no driver for macOS 10.14 or newer; use --option cuda=off"),
     (When(arch="arm64", os="macos", options=CUDA), "Apple's processors have no CUDA; use --option cuda=off"),
+    (
+        When(os="macos", options=OWN_TOOLKIT),
+        "there is no CUDA toolkit, and NVIDIA's wheels are for Linux alone; install one, or use --option cuda=off",
+    ),
     (
         When(options={"cuda": "off", "cudnn": "on"}),
         "cuDNN is of use with CUDA alone; add --option cuda=on, or use --option cudnn=off",
@@ -63,19 +63,33 @@ def supports(facts: Facts, options: Mapping[str, str]) -> str | None:
     return _no_cuda(facts, options) if options["cuda"] == "on" else None
 
 
+def archs(facts: Facts, options: Mapping[str, str]) -> tuple[str, ...]:
+    """The GPU architectures to compile for; empty when the toolkit knows none of those that are wanted."""
+    wanted = options["gpu"]
+    if wanted == "auto":
+        return archs_for(facts, facts.toolkit)
+    known = gpu_archs(facts.toolkit)
+    return known if wanted == "all" else tuple(arch for arch in known if arch == wanted)
+
+
 def _no_cuda(facts: Facts, options: Mapping[str, str]) -> str | None:
     if not facts.toolkit:
-        return "there is no CUDA toolkit; install one, or use --option cuda=off"
+        return "there is no CUDA toolkit here; use --option toolkit=own, which makes one without root, or cuda=off"
+    chosen = next(each for each in facts.cuda if each.chosen)
+    if chosen.lacks:
+        return (
+            f"the CUDA toolkit in {chosen.path} has no {' and no '.join(chosen.lacks)} to link to; "
+            "use --option toolkit=own, which makes a whole one without root, or cuda=off"
+        )
     if options["cudnn"] == "on" and not facts.library("cudnn"):
         return "which cuDNN is there is not known, and only 5, 6 and 7 work; use --option cudnn=off"
-    limit = next((gcc for cuda, gcc in NVCC_REFUSES if When(cuda=cuda).verdict(facts).holds), "")
-    if facts.os.id == "macos" or not limit:
-        return None
-    version = facts.compiler("g++")
-    too_new = When(compilers={"g++": f">={limit}"}) if version else When(libraries={"gcc": f">={limit}"})
-    if not too_new.verdict(facts).holds:
-        return None
-    return (
-        f"nvcc of CUDA {facts.toolkit} accepts g++ below {limit}, and g++ here is {version or facts.library('gcc')}; "
-        "use another toolkit or --option cuda=off"
-    )
+    too_new = gxx_too_new(facts, facts.toolkit) if facts.os.id != "macos" else ""
+    if too_new:
+        return f"{too_new}; use another toolkit (--option toolkit=own makes the newest without root) or cuda=off"
+    if not archs(facts, options):
+        wanted = options["gpu"] if options["gpu"] != "auto" else "any GPU of this machine"
+        return (
+            f"CUDA {facts.toolkit} compiles for {', '.join(gpu_archs(facts.toolkit))}, not for {wanted}; "
+            "use another toolkit or another --option gpu"
+        )
+    return None

@@ -122,4 +122,10 @@ PATCHES = (
         why="protobuf 22 wants C++17, in which libc++ has no random_shuffle",
         upstream="https://en.cppreference.com/w/cpp/algorithm/random_shuffle",
     ),
+    Patch(
+        name="0018-data-layers-without-gpu.patch",
+        when=When(options=CUDA),
+        why="built with CUDA, data layers ask for a GPU on the processor too, and abort where there is none",
+        upstream="https://github.com/BVLC/caffe/issues/3135",
+    ),
 )

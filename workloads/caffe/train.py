@@ -48,6 +48,7 @@ ITERATIONS = 500
 LOSS_EVERY = 10  # iterations between two points of the loss curve
 TEST_EVERY = 100  # iterations between two points of the accuracy curve
 BAR = 0.90  # least accuracy on the held-out images
+NO_GPU = 3  # exit status of gpu.sh
 LINEAR_MARGIN = 0.10  # the network must beat the linear model by this much
 FONTS = (
     "DejaVuSans.ttf",
@@ -69,6 +70,28 @@ class Curves:
 
     loss: list[tuple[int, float]]
     accuracy: list[tuple[int, float]]
+
+
+@dataclass
+class Device:
+    """Where the training runs: `gpu` is its name, or None; `words` say which, and without a GPU why."""
+
+    gpu: str | None
+    words: str
+
+
+def choose_device(*, try_gpu: bool) -> Device:
+    """Return the first GPU when one is wanted and there, else the processor (see gpu.sh beside this file)."""
+    if not try_gpu:
+        return Device(gpu=None, words="on the processor")
+    script = Path(__file__).with_name("gpu.sh")
+    done = subprocess.run(["/bin/sh", script, caffe_prefix()], stdout=subprocess.PIPE, text=True, check=False)
+    said = done.stdout.strip()
+    if done.returncode == 0:
+        return Device(gpu=said, words=f"on {said}")
+    if done.returncode == NO_GPU:
+        return Device(gpu=None, words=f"on the processor: {said}")
+    raise WorkloadError("the first call that needs a GPU failed, and not for want of one")
 
 
 def load_fonts() -> list[list[ImageFont.FreeTypeFont]]:
@@ -119,10 +142,14 @@ def linear_accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray
     return float((guesses == test[1]).mean())
 
 
+def caffe_prefix() -> Path:
+    """Return the tree that caffe came from."""
+    return Path(caffe.__file__).resolve().parents[2]
+
+
 def converter() -> Path:
-    """Return the path of ``convert_imageset`` in the tree that caffe came from."""
-    prefix = Path(caffe.__file__).resolve().parents[2]
-    tool = prefix / "bin" / "convert_imageset"
+    """Return the path of that tree's ``convert_imageset``."""
+    tool = caffe_prefix() / "bin" / "convert_imageset"
     if not tool.is_file():
         raise WorkloadError(f"no convert_imageset at {tool}")
     return tool
@@ -236,6 +263,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--seed", type=int, default=1, help="seed, a positive number")
     parser.add_argument("--iterations", type=int, default=ITERATIONS, help="training steps")
+    parser.add_argument("--gpu", action="store_true", help="train on the first GPU when there is one")
     parser.add_argument(
         "--shuffle-labels",
         action="store_true",
@@ -251,7 +279,12 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     """Make the images, train, judge; returns what goes into result.json."""
     started = time.monotonic()
     caffe.init_log(2)  # glog: errors only
-    caffe.set_mode_cpu()
+    device = choose_device(try_gpu=options.gpu)
+    if device.gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        caffe.set_device(0)
+        caffe.set_mode_gpu()
     caffe.set_random_seed(options.seed)
     rng = np.random.default_rng(options.seed)
     train_set = make_images(TRAIN_IMAGES, rng)
@@ -271,6 +304,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "caffe": caffe.__version__,
+        "gpu": device.gpu,
+        "trained": device.words,
         "seed": options.seed,
         "images": {"train": TRAIN_IMAGES, "test": TEST_IMAGES},
         "iterations": options.iterations,
@@ -304,7 +339,7 @@ def main(argv: list[str] | None = None) -> int:
     (options.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     line = (
         f"accuracy {accuracy:.4f} on {TEST_IMAGES} held-out images after "
-        f"{options.iterations} iterations (bar {BAR:.2f}, linear model {linear:.4f})"
+        f"{options.iterations} iterations (bar {BAR:.2f}, linear model {linear:.4f}), {result['trained']}"
     )
     print(("passed: " if passed else "failed: ") + line)
     if not passed:

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Train a LeNet with Caffe's own tools alone, for installs without pycaffe, and judge it.
 #
-#   sh train.sh PREFIX OUT [--shuffle-labels]
+#   sh train.sh PREFIX OUT [--gpu] [--shuffle-labels]
 #
 # Images are drawn on the spot (digits.awk beside this file), packed into LMDB by convert_imageset and used by `caffe
-# train`. Exit 0 only if the accuracy on held-out images reaches BAR. With --shuffle-labels it must fail.
+# train`. Exit 0 only if the accuracy on held-out images reaches BAR. With --gpu it
+# trains on the first GPU, or on the processor when there is none (gpu.sh says why). With --shuffle-labels it must fail.
 set -eu
 
 BAR=0.90
@@ -15,9 +16,34 @@ SEED=1
 
 prefix=$1
 out=$2
-shuffle=0
-[ "${3:-}" != --shuffle-labels ] || shuffle=1
+shift 2
 here=$(dirname -- "$0")
+shuffle=0
+mode=CPU
+where="on the processor"
+gpu=null
+for option; do
+    case $option in
+    --shuffle-labels) shuffle=1 ;;
+    --gpu)
+        status=0
+        where=$(sh "$here/gpu.sh" "$prefix") || status=$?
+        case $status in
+        0)
+            mode=GPU
+            gpu="\"$where\""
+            where="on $where"
+            ;;
+        3) where="on the processor: $where" ;;
+        *) exit 2 ;;
+        esac
+        ;;
+    *)
+        echo "workload: unknown option $option" >&2
+        exit 2
+        ;;
+    esac
+done
 export OPENBLAS_NUM_THREADS=1 # LeNet's products are small
 
 mkdir -p "$out"
@@ -70,7 +96,7 @@ net: "$work/net.prototxt"
 test_iter: $((TEST_IMAGES / 100)) test_interval: $ITERATIONS test_initialization: false
 base_lr: 0.02 momentum: 0.9 weight_decay: 0.0005 lr_policy: "inv" gamma: 0.001 power: 0.75
 max_iter: $ITERATIONS display: 50 snapshot: 0 snapshot_after_train: false
-solver_mode: CPU random_seed: $SEED
+solver_mode: $mode random_seed: $SEED
 END
 
 "$prefix/bin/caffe" train -solver "$work/solver.prototxt" >"$out/train.log" 2>&1 || {
@@ -82,9 +108,10 @@ accuracy=$(sed -n 's/.*Test net output #[0-9]*: accuracy = \([0-9.e-]*\).*/\1/p'
 passed=$(awk -v have="${accuracy:-0}" -v bar="$BAR" 'BEGIN { print (have >= bar ? "true" : "false") }')
 cat >"$out/result.json" <<END
 {"schema": "caffe-digits-tools/1", "accuracy": ${accuracy:-0}, "bar": $BAR, "passed": $passed, "seed": $SEED,
- "iterations": $ITERATIONS, "images": {"train": $TRAIN_IMAGES, "test": $TEST_IMAGES}, "labels_shuffled": $shuffle}
+ "iterations": $ITERATIONS, "images": {"train": $TRAIN_IMAGES, "test": $TEST_IMAGES}, "labels_shuffled": $shuffle,
+ "gpu": $gpu, "trained": "$where"}
 END
-line="accuracy ${accuracy:-unknown} on $TEST_IMAGES held-out images after $ITERATIONS iterations (bar $BAR)"
+line="accuracy ${accuracy:-unknown} on $TEST_IMAGES held-out images after $ITERATIONS iterations (bar $BAR), $where"
 [ "$passed" = true ] || {
     echo "workload: below the bar: $line" >&2
     exit 1

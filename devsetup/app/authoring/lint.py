@@ -13,7 +13,7 @@ from devsetup.app.authoring.purity import impurities
 from devsetup.errors import InvalidInput, UsageError
 from devsetup.loader import suggest
 from devsetup.proofs import Workload
-from devsetup.steps import UrlSource
+from devsetup.steps import BUILD, PREFIX, PyPISource, UrlSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +150,10 @@ def _sources(sheet: _Sheet, recipe: Recipe) -> Iterator[Finding]:
         if isinstance(source, UrlSource) and not source.url.startswith("https://"):
             message = f"source {source.id} is fetched without TLS: {source.url}"
             yield sheet.finding("source-https", message, "use https:// where upstream has it", source.url, "warning")
+        if isinstance(source, PyPISource) and not source.python.startswith((f"{PREFIX}/", f"{BUILD}/")):
+            message = f"source {source.id} asks the pip of {source.python!r}, which is not the recipe's own"
+            fix = 'yield a PythonEnv before ctx.source(...), and give python=f"{PREFIX}/env/bin/python"'
+            yield sheet.finding("source-python", message, fix, "python")
 
 
 def _patches(sheet: _Sheet, recipe: Recipe, texts: dict[str, str]) -> Iterator[Finding]:

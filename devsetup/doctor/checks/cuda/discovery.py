@@ -31,7 +31,6 @@ _PLACES = (
 # Who takes what, first hit first: CMake 4.4's FindCUDAToolkit (after CUDACXX), PyTorch's cpp_extension.
 _CMAKE = ("CUDAToolkit_ROOT", _NVCC, "CUDA_PATH", _LINK)
 _PYTORCH = ("CUDA_HOME", "CUDA_PATH", _NVCC, _LINK)
-_LIBRARIES = ("libcudart.so", "libcublas.so", "libcurand.so")
 _INSTALL = Fix(
     text="`devsetup install cuda` makes one of NVIDIA's wheels, without root", commands=("devsetup install cuda",)
 )
@@ -43,7 +42,7 @@ def find(exam: Exam) -> Iterator[Finding]:
     facts = exam.facts
     chosen = _chosen(exam)
     own = any(part.name == "cuda" for part in exam.wanted)
-    lacking = _lacking(exam, chosen) if chosen else ()
+    lacking = chosen.lacks if chosen else ()
     if chosen and lacking and exam.cuda_wanted and not own:
         yield Finding(
             status="fail",
@@ -84,12 +83,6 @@ def find(exam: Exam) -> Iterator[Finding]:
 
 def _title(toolkit: Cuda) -> str:
     return f"CUDA {toolkit.version or 'of unknown version'} in {toolkit.path}"
-
-
-def _lacking(exam: Exam, toolkit: Cuda) -> tuple[str, ...]:
-    """Libraries that NVIDIA's packages split off, and that recipes on CUDA are linked to."""
-    here = exam.host.names(toolkit.libdir) if toolkit.libdir else ()
-    return tuple(name for name in _LIBRARIES if name not in here)
 
 
 def multi(exam: Exam) -> Iterator[Finding]:

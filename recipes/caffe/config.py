@@ -89,7 +89,8 @@ def config(ctx: Context) -> str:
         core = "core" if any(each.startswith("numpy==1.") for each in requirements(ctx)) else "_core"
         numpy = f"{PREFIX}/env/{site_packages(facts)}/numpy/{core}/include"
         lines.append(f"PYTHON_LIBRARIES := boost_python{version.replace('.', '')}")
-        lines.append(f"PYTHON_INCLUDE := /usr/include/python{version} {numpy}")
+        # NumPy first: Debian's python3-numpy links its own, older headers into the directory of Python's.
+        lines.append(f"PYTHON_INCLUDE := {numpy} /usr/include/python{version}")
     lines += _macos(facts, options) if facts.os.id == "macos" else _linux(facts, options)
     lines += ["BUILD_DIR := build", "Q ?= @"]
     return "".join(f"{line}\n" for line in lines)

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import io
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -93,6 +94,13 @@ while [ $n -lt 20 ]; do "$1" >/dev/null; n=$((n+1)); done
 printf '{"greetings": %s}' "$n" > "$2/result.json"
 echo "greeted $n times"
 """
+
+
+def pytest_configure() -> None:
+    # A shell without job control starts background jobs with SIGINT ignored, and children inherit that: what presses
+    # Ctrl-C on a devsetup of ours would wait for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -38,6 +38,7 @@ def main(argv: list[str]) -> int:
     }
     with tempfile.TemporaryDirectory() as empty:
         env = {**os.environ, "DEVSETUP_HOME": options.home or empty}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's second run reads bytecode; the round to warm up writes it
         if options.home:
             commands["install caffe (nothing to do)"] = [program, "install", "caffe"]
         times = measure({"python -c pass": [sys.executable, "-c", "pass"], **commands}, options.rounds, env)

@@ -55,6 +55,7 @@ class Loader:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._hosts = Hosts(root / "hosts")
+        self._recipes: dict[str, Recipe] = {}
 
     def names(self) -> tuple[str, ...]:
         """Every recipe's name, sorted."""
@@ -68,12 +69,14 @@ class Loader:
         return package if package.exists() else self.root / "recipes" / f"{name}.py"
 
     def recipe(self, name: str) -> Recipe:
-        """Load a recipe.
+        """Load a recipe, once: whoever asks again is given the same.
 
         Raises:
             UsageError: no such recipe; the hint names the nearest.
             InvalidInput: the file does not define a valid RECIPE.
         """
+        if name in self._recipes:
+            return self._recipes[name]
         if name not in self.names():
             raise UsageError(f"no recipe named {name!r}", suggest(name, self.names()))
         path = self.recipe_file(name)
@@ -83,6 +86,7 @@ class Loader:
             raise InvalidInput(f"recipe {path} does not load: {type(error).__name__}: {error}") from error
         if not isinstance(found, Recipe) or found.name != name:
             raise InvalidInput(f"recipe {path} must define RECIPE = Recipe(name={name!r}, ...)")
+        self._recipes[name] = found
         return found
 
     def recipes(self) -> tuple[Recipe, ...]:

@@ -62,11 +62,10 @@ def test_a_text_that_is_not_utf8_is_told(hello: Hello) -> None:
 
 
 def test_reading_the_catalogue_writes_nothing_and_is_never_stale(hello: Hello) -> None:
+    loader = Loader(hello.catalogue)
     file = hello.catalogue / "recipes/hello.py"
     before = hello.snapshot()
     for licence in ("MIT", "ISC", "BSD"):  # of the same length, and within one second
-        file.write_text(
-            file.read_text().replace(f'"{Loader(hello.catalogue).recipe("hello").licence}"', f'"{licence}"')
-        )
-        assert Loader(hello.catalogue).recipe("hello").licence == licence
+        file.write_text(file.read_text().replace(f'"{loader.recipe("hello").licence}"', f'"{licence}"'))
+        assert loader.recipe("hello").licence == licence
     assert hello.snapshot() == before

@@ -6,6 +6,7 @@ top-level module of the user's Python.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 from pathlib import Path
@@ -55,7 +56,6 @@ class Loader:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._hosts = Hosts(root / "hosts")
-        self._recipes: dict[str, Recipe] = {}
 
     def names(self) -> tuple[str, ...]:
         """Every recipe's name, sorted."""
@@ -69,14 +69,12 @@ class Loader:
         return package if package.exists() else self.root / "recipes" / f"{name}.py"
 
     def recipe(self, name: str) -> Recipe:
-        """Load a recipe, once: whoever asks again is given the same.
+        """Load a recipe.
 
         Raises:
             UsageError: no such recipe; the hint names the nearest.
             InvalidInput: the file does not define a valid RECIPE.
         """
-        if name in self._recipes:
-            return self._recipes[name]
         if name not in self.names():
             raise UsageError(f"no recipe named {name!r}", suggest(name, self.names()))
         path = self.recipe_file(name)
@@ -86,7 +84,6 @@ class Loader:
             raise InvalidInput(f"recipe {path} does not load: {type(error).__name__}: {error}") from error
         if not isinstance(found, Recipe) or found.name != name:
             raise InvalidInput(f"recipe {path} must define RECIPE = Recipe(name={name!r}, ...)")
-        self._recipes[name] = found
         return found
 
     def recipes(self) -> tuple[Recipe, ...]:
@@ -139,8 +136,8 @@ class Loader:
         return self._hosts.declared(system)
 
     def catalogue(self) -> Catalogue:
-        """What the planner needs."""
-        return Catalogue(recipe=self.recipe, texts=self.texts, libraries=self.libraries())
+        """What the planner needs; it loads each recipe once."""
+        return Catalogue(recipe=functools.cache(self.recipe), texts=self.texts, libraries=self.libraries())
 
 
 def _executed(path: Path, module_name: str) -> object:

@@ -70,6 +70,30 @@ def test_ctrl_c_ends_the_child_and_its_children(tmp_path: Path) -> None:
     assert not alive(int(pid.read_text()))
 
 
+def test_ctrl_c_while_the_child_is_being_started_ends_it_too(tmp_path: Path) -> None:
+    """On a busy machine the child runs before we know of it."""
+    pid = tmp_path / "pid"
+    code = f"""
+import subprocess, time
+from devsetup.runner import Runner
+
+class Slow(subprocess.Popen):
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        time.sleep(1)
+
+subprocess.Popen = Slow
+Runner().stream(("sh", "-c", "echo $$ > {pid}; exec sleep 60"))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    while not (pid.exists() and pid.read_text().strip()):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in err
+    assert not alive(int(pid.read_text()))
+
+
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

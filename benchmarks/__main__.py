@@ -1,12 +1,12 @@
-"""`python -m benchmarks latency|overhead [ARGS]`."""
+"""`python -m benchmarks diagnose|latency|overhead [ARGS]`."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import latency, overhead
+from benchmarks import diagnose, latency, overhead
 
-_KNOWN = {"latency": latency.main, "overhead": overhead.main}
+_KNOWN = {"diagnose": diagnose.main, "latency": latency.main, "overhead": overhead.main}
 
 
 def main() -> int:

@@ -47,13 +47,15 @@ class StepFailed(DevsetupError):
     """A step of a plan failed.
 
     Attributes:
+        recipe: whose step it is.
         step: the title of the step.
         log: path of the full log.
         replay: a shell line that repeats the step by hand.
     """
 
-    def __init__(self, error: DevsetupError, *, step: str, log: str, replay: str | None) -> None:
+    def __init__(self, error: DevsetupError, *, recipe: str, step: str, log: str, replay: str | None) -> None:
         super().__init__(error.message, error.hint, detail=error.detail)
+        self.recipe = recipe
         self.step = step
         self.log = log
         self.replay = replay
@@ -61,6 +63,20 @@ class StepFailed(DevsetupError):
 
 class ProofFailed(DevsetupError):
     """What was built does not work: a missing library, a failed import, a workload below its bar."""
+
+
+class NotProven(ProofFailed):
+    """An install was built and failed a proof.
+
+    Attributes:
+        recipe: whose proof it is.
+        step: the proof's title.
+        log: path of the full log.
+    """
+
+    def __init__(self, message: str, hint: str, *, detail: tuple[str, ...], made: tuple[str, str, str]) -> None:
+        super().__init__(message, hint, detail=detail)
+        self.recipe, self.step, self.log = made
 
 
 class StateError(DevsetupError):

@@ -6,6 +6,7 @@ import hashlib
 
 import msgspec
 
+from devsetup.amendment import Amendment
 from devsetup.facts import Facts, Libc
 from devsetup.proofs import Proof
 from devsetup.steps import Env, Source, Step, SystemPackages
@@ -49,6 +50,7 @@ class Part(_Planned, frozen=True, kw_only=True):
         steps: in order, system packages first.
         memory_per_job_mb: peak memory of one compile job, which bounds the number of jobs.
         disk_mb: room that building takes at its peak, build tree and prefix together.
+        amendments: changes that remedies made to what the recipe says; `place` is the key without them.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Part(_Planned, frozen=True, kw_only=True):
     proofs: tuple[Proof, ...] = ()
     memory_per_job_mb: int = 0
     disk_mb: int = 0
+    amendments: tuple[Amendment, ...] = ()
+    place: str = ""
 
     @property
     def digest(self) -> str:
@@ -71,8 +75,12 @@ class Part(_Planned, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """`name-version-digest8`: the name of the prefix in the store."""
-        return f"{self.name}-{self.version}-{self.digest[:8]}"
+        """`name-version-digest8`: the name of the prefix in the store.
+
+        An amended part keeps the key of the part that it mends: that one cannot be built here, so the two never want
+        the place at the same time, and a build can go on where it failed.
+        """
+        return self.place or f"{self.name}-{self.version}-{self.digest[:8]}"
 
     @property
     def packages(self) -> tuple[str, ...]:

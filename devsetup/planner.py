@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import graphlib
+import itertools
 from collections.abc import Callable, Mapping
 
 import msgspec
 
+from devsetup import amending
+from devsetup.amendment import Amendment
 from devsetup.errors import InvalidInput, Refused, UsageError
 from devsetup.facts import Facts
 from devsetup.plan import Identity, Part, Plan, PlannedPatch
@@ -35,11 +38,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         names: recipes, in the user's order.
         options: `--option` values; each must belong to one of the recipes planned.
         sources: recipe name to the source that replaces the recipe's own (`--source`).
+        amendments: recipe name to the changes that remedies make to its plan.
     """
 
     names: tuple[str, ...]
     options: dict[str, str] = {}
     sources: dict[str, Source] = {}
+    amendments: dict[str, tuple[Amendment, ...]] = {}
 
 
 def make_plan(wish: Wish, facts: Facts, catalogue: Catalogue) -> Plan:
@@ -76,7 +81,7 @@ def _closure(wish: Wish, facts: Facts, catalogue: Catalogue) -> dict[str, _Resol
         name = waiting.pop(0)
         if name not in found:
             recipe = catalogue.recipe(name)
-            options = recipe.choices(facts, wish.options)
+            options = recipe.choices(facts, {**wish.options, **amending.options(wish.amendments.get(name, ()))})
             needs = recipe.needs_with(facts, options)
             found[name] = _Resolved(recipe=recipe, options=options, needs=needs, facts=facts)
             waiting += needs
@@ -122,6 +127,7 @@ def _part(resolved: _Resolved, wish: Wish, catalogue: Catalogue, parts: Mapping[
     reason = recipe.supports(facts, options) if recipe.supports else None
     if reason:
         raise Refused(f"{recipe.name} cannot be installed here: {reason}")
+    amendments = wish.amendments.get(recipe.name, ())
     chosen = wish.sources.get(recipe.name)
     context = Context(
         recipe=recipe,
@@ -129,10 +135,12 @@ def _part(resolved: _Resolved, wish: Wish, catalogue: Catalogue, parts: Mapping[
         options=options,
         sources=(chosen,) if chosen else recipe.sources,
         texts=catalogue.texts(recipe),
+        forced=amending.patches(amendments, recipe),
     )
-    packages = _packages(recipe, options, facts, catalogue.libraries)
+    wanted = (*_wanted_libraries(recipe, options, facts), *amending.libraries(amendments))
+    packages = _packages(recipe, wanted, facts, catalogue.libraries)
     first: tuple[Step, ...] = (packages,) if packages else ()
-    return Part(
+    part = Part(
         name=recipe.name,
         version=recipe.version,
         summary=recipe.summary,
@@ -141,20 +149,32 @@ def _part(resolved: _Resolved, wish: Wish, catalogue: Catalogue, parts: Mapping[
         needs=tuple(parts[need].key for need in resolved.needs),
         sources=context.sources,
         patches=tuple(_planned_patches(context)),
-        steps=(*first, *recipe.steps(context)),
+        steps=amending.amended((*first, *recipe.steps(context)), amendments, macos=facts.os.id == "macos"),
         proofs=recipe.proofs_with(facts, options),
         memory_per_job_mb=recipe.memory_per_job_mb,
         disk_mb=recipe.disk_mb,
+        amendments=amendments,
     )
+    return part if not amendments else _in_place_of(part, resolved, wish, catalogue, parts)
+
+
+def _in_place_of(part: Part, resolved: _Resolved, wish: Wish, catalogue: Catalogue, parts: Mapping[str, Part]) -> Part:
+    """An amended part at the place of the part that it mends."""
+    others = {name: each for name, each in wish.amendments.items() if name != part.name}
+    recipe = resolved.recipe
+    bare = msgspec.structs.replace(resolved, options=recipe.choices(resolved.facts, wish.options))
+    plain = _part(bare, msgspec.structs.replace(wish, amendments=others), catalogue, parts)
+    return msgspec.structs.replace(part, place=plain.key)
+
+
+def _wanted_libraries(recipe: Recipe, options: Mapping[str, str], facts: Facts) -> tuple[str, ...]:
+    some = (names for when, names in recipe.option_libraries if when.verdict(facts, options).holds)
+    return (*recipe.libraries, *itertools.chain.from_iterable(some))
 
 
 def _packages(
-    recipe: Recipe, options: Mapping[str, str], facts: Facts, libraries: Mapping[str, SystemLibrary]
+    recipe: Recipe, wanted: tuple[str, ...], facts: Facts, libraries: Mapping[str, SystemLibrary]
 ) -> SystemPackages | None:
-    wanted = list(recipe.libraries)
-    for when, names in recipe.option_libraries:
-        if when.verdict(facts, options).holds:
-            wanted += names
     packages: list[str] = []
     for name in wanted:
         if name not in libraries:
@@ -167,7 +187,7 @@ def _packages(
 def _planned_patches(context: Context) -> list[PlannedPatch]:
     planned = []
     for patch in context.recipe.patches:
-        verdict = patch.when.verdict(context.facts, context.options, context.generation)
+        verdict = context.verdict(patch)
         planned.append(
             PlannedPatch(
                 name=patch.name,

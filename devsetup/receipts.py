@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from devsetup import __version__
+from devsetup.amendment import Amendment
 from devsetup.errors import Refused, StateError, UsageError
 from devsetup.facts import Facts
 from devsetup.plan import Part
@@ -92,6 +93,24 @@ class UsedPatch(_Record, frozen=True, kw_only=True):
     why: str
 
 
+class Attempt(_Record, frozen=True, kw_only=True):
+    """A failure that was mended.
+
+    Attributes:
+        step: title of the step or proof that failed.
+        error: one line: what was seen.
+        symptom: id of the symptom that explained it.
+        amendment: how the plan was changed.
+        log: absolute path of the attempt's full log.
+    """
+
+    step: str
+    error: str
+    symptom: str
+    amendment: Amendment
+    log: str
+
+
 class Receipt(_Record, frozen=True, kw_only=True):
     """What one install really did.
 
@@ -108,6 +127,7 @@ class Receipt(_Record, frozen=True, kw_only=True):
         devsetup: the version that did it.
         packages: system packages that the install added.
         explicit: asked for by name, rather than needed by another.
+        attempts: the failures that were mended on the way, in order; the amendments are in the part, too.
     """
 
     key: str
@@ -127,6 +147,7 @@ class Receipt(_Record, frozen=True, kw_only=True):
     devsetup: str = __version__
     packages: tuple[str, ...] = ()
     explicit: bool = True
+    attempts: tuple[Attempt, ...] = ()
 
 
 class Entry(_Record, frozen=True, kw_only=True):

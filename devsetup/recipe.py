@@ -18,7 +18,7 @@ from devsetup.errors import InvalidInput
 from devsetup.facts import Facts
 from devsetup.proofs import Check, Import, LinkClosure, Proof, Workload
 from devsetup.steps import ApplyPatch, Fetch, Source, Step, Unpack
-from devsetup.when import When
+from devsetup.when import Verdict, When
 
 __all__ = [
     "Check",
@@ -128,18 +128,25 @@ class SystemLibrary(_Data, frozen=True, kw_only=True):
 
 
 class Context(_Data, frozen=True, kw_only=True):
-    """What a recipe's function may look at."""
+    """What a recipe's function may look at; `forced` names patches that a remedy asks for whatever the facts say."""
 
     recipe: Recipe
     facts: Facts
     options: dict[str, str]
     sources: tuple[Source, ...]
     texts: dict[str, str]
+    forced: frozenset[str] = frozenset()
 
     @property
     def generation(self) -> str:
         """The generation of the sources; empty when the recipe has none or the tree is of no known one."""
         return self.sources[0].generation if self.sources else ""
+
+    def verdict(self, patch: Patch) -> Verdict:
+        """Whether a patch is needed here, and why."""
+        if patch.name in self.forced:
+            return Verdict(holds=True, because="a remedy asks for it")
+        return patch.when.verdict(self.facts, self.options, self.generation)
 
     def text(self, name: str) -> str:
         """A text file that ships with the recipe, such as `workloads/caffe/lenet.py`."""
@@ -160,7 +167,7 @@ class Context(_Data, frozen=True, kw_only=True):
         """
         values = {"facts": self.facts, "options": self.options}
         for patch in self.recipe.patches:
-            if not patch.when.verdict(self.facts, self.options, self.generation).holds:
+            if not self.verdict(patch).holds:
                 continue
             name = f"patches/{self.recipe.name}/{patch.name}"
             diff = patching.check(patching.render(self.text(name), values, name=name), name=name)

@@ -105,6 +105,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--refresh", action="store_true", help="rewrite the golden files under tests/plans")
+    parser.addoption("--broken", default="all", help="what tests/test_self_repair.py breaks: one of its names, or all")
 
 
 def tarball(files: dict[str, str], top: str = "hello-1.0") -> bytes:

@@ -21,7 +21,7 @@ from rendering import check, plan_of, prefix_of, run_plan
 from devsetup.app import authoring
 from devsetup.errors import CannotRender, SourceError
 from devsetup.events import Event, Note, silent
-from devsetup.execute import Site, build
+from devsetup.execute import Built, Site, build
 from devsetup.fetch import obtain
 from devsetup.loader import Loader
 from devsetup.render.ansible import ansible
@@ -209,7 +209,9 @@ def test_a_build_asks_the_python_of_its_prefix_and_records_the_sdist(index: Inde
             absent=lambda _manager, _names: (),
         )
         (tmp_path / "build").mkdir()
-        (used,) = build(part, site, silent).sources
+        built = Built()
+        build(part, site, silent, built)
+    (used,) = built.sources.values()
     assert (tmp_path / "prefix/toy.py").read_text() == "answer = 42\n"
     assert used.origin == f"{FILE} of the Python package Toy-Kit 1.0, by pip"
     assert not index.ran.exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import devsetup
+from devsetup.app.exams import exam_of
 from devsetup.doctor import Check, Exam, Finding, Goal, examine, select
 from devsetup.doctor.checks import every
 from devsetup.doctor.redaction import Personal, redactor
@@ -17,7 +18,6 @@ from devsetup.doctor.report import Report, machine, mendable
 from devsetup.errors import DevsetupError, InvalidInput, StateError, UsageError
 from devsetup.loader import suggest
 from devsetup.planner import Wish, make_plan
-from devsetup.probe.host import Host
 from devsetup.settings import Settings, settings_path
 
 if TYPE_CHECKING:
@@ -121,16 +121,8 @@ def visit(workspace: Workspace, query: Query) -> Visit:
     ignored = _ignored(workspace, notes)
     checks = select(every(), names, ignored)
     facts = workspace.facts()
-    exam = Exam(
-        host=Host(workspace.runner, "", workspace.environ),
-        facts=facts,
-        goals=_goals(goals, query.options, facts, workspace.loader.catalogue()),
-        home=workspace.home,
-        receipts=_receipts(workspace, notes),
-        store=workspace.store,
-        uid=os.getuid(),
-        groups=tuple(dict.fromkeys((os.getegid(), *os.getgroups()))),
-    )
+    planned = _goals(goals, query.options, facts, workspace.loader.catalogue())
+    exam = exam_of(workspace, facts, planned, _receipts(workspace, notes))
     if not query.network:
         checks = tuple(_unasked(check) if check.network else check for check in checks)
     return Visit(exam=exam, checks=checks, named=bool(names), notes=tuple(notes), ignored=ignored)
@@ -250,10 +242,11 @@ def again(visited: Visit, found: Report) -> Report:
 
 def shareable(found: Report, environ: Mapping[str, str]) -> Report:
     """The report without personal data: for JSON and the HTML page, which are made to be pasted somewhere."""
-    return found.rewritten(redactor(_personal(environ)))
+    return found.rewritten(redactor(personal(environ)))
 
 
-def _personal(environ: Mapping[str, str]) -> Personal:
+def personal(environ: Mapping[str, str]) -> Personal:
+    """What names the user and the machine that we run on."""
     import pwd  # noqa: PLC0415 - for reports to share alone
 
     users = [environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER")]

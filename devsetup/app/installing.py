@@ -5,34 +5,29 @@ Nothing is installed until its receipt is written.
 
 from __future__ import annotations
 
-import os
-import time
 from contextlib import ExitStack
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-import devsetup
-from devsetup import execute, steps, verify
-from devsetup.errors import DevsetupError, ProofFailed, Refused
-from devsetup.events import Emit, Note, PartFinished, PartStarted, StepFinished, StepStarted
+from devsetup import execute
+from devsetup.app.exams import foreseen
+from devsetup.app.making import Mend, Order, make
+from devsetup.doctor import Result
+from devsetup.errors import Refused
+from devsetup.events import Emit, Note, PartFinished
 from devsetup.plan import Part, Plan
-from devsetup.proofs import LinkClosure
-from devsetup.receipts import Entry, Receipt
 from devsetup.steps import LocalSource
 from devsetup.store import free_bytes
 
 if TYPE_CHECKING:
+    from devsetup.amendment import Amendment
     from devsetup.app.workspace import Workspace
     from devsetup.facts import Facts
     from devsetup.planner import Wish
-    from devsetup.proofs import Finding
+    from devsetup.receipts import Receipt
     from devsetup.steps import Source
-
-
-_PROVE = "prove that it works"
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +39,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         missing: system packages to install first, if any.
         privilege: how we can become root for them.
         jobs: key to number of compile jobs.
+        foreseen: what will or may go wrong on this machine.
     """
 
     plan: Plan
@@ -52,6 +48,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     missing: execute.Missing | None
     privilege: execute.Privilege
     jobs: dict[str, int]
+    foreseen: tuple[Result, ...] = ()
 
     @property
     def pending(self) -> tuple[Part, ...]:
@@ -80,11 +77,12 @@ def preview(workspace: Workspace, wish: Wish, jobs: int | None = None, *, rebuil
         missing=execute.missing(pending, workspace.absent),
         privilege=execute.privilege(),
         jobs={part.key: jobs or default_jobs(part, plan.facts) for part in pending},
+        foreseen=foreseen(workspace, plan, pending),
     )
 
 
 def as_installed(workspace: Workspace, wish: Wish) -> Wish:
-    """The wish with the options and the local sources of what is installed, where it says nothing else.
+    """The wish with the options, local sources and amendments of what is installed, where it says nothing else.
 
     Raises:
         UsageError: no such recipe.
@@ -92,6 +90,7 @@ def as_installed(workspace: Workspace, wish: Wish) -> Wish:
     """
     options: dict[str, str] = {}
     sources: dict[str, Source] = {}
+    amendments: dict[str, tuple[Amendment, ...]] = {}
     for name in wish.names:
         choices = {option.name: option.choices for option in workspace.loader.recipe(name).options}
         receipt = workspace.receipts.latest(name)
@@ -99,8 +98,14 @@ def as_installed(workspace: Workspace, wish: Wish) -> Wish:
             recorded = receipt.part.options.items()
             options.update((option, value) for option, value in recorded if value in choices.get(option, ()))
             local = (source for source in receipt.part.sources if isinstance(source, LocalSource))
+            amendments[name] = receipt.part.amendments
             sources.update((name, workspace.local_source(name, Path(source.path))) for source in local)
-    return msgspec.structs.replace(wish, options={**options, **wish.options}, sources={**sources, **wish.sources})
+    return msgspec.structs.replace(
+        wish,
+        options={**options, **wish.options},
+        sources={**sources, **wish.sources},
+        amendments={**amendments, **wish.amendments},
+    )
 
 
 def default_jobs(part: Part, facts: Facts) -> int:
@@ -111,8 +116,14 @@ def default_jobs(part: Part, facts: Facts) -> int:
     return max(1, min(cores, facts.memory_mb // part.memory_per_job_mb))
 
 
-def install(workspace: Workspace, agreed: Preview, emit: Emit) -> tuple[Receipt, ...]:
+def install(workspace: Workspace, agreed: Preview, emit: Emit, mend: Mend | None = None) -> tuple[Receipt, ...]:
     """Do what was previewed.
+
+    Args:
+        workspace: where.
+        agreed: what.
+        emit: gets what happens.
+        mend: asked after each failure how to go on; None gives up at the first.
 
     Returns:
         The receipts of everything that was asked for by name.
@@ -133,7 +144,7 @@ def install(workspace: Workspace, agreed: Preview, emit: Emit) -> tuple[Receipt,
     receipts = []
     try:
         for part in agreed.plan.parts:
-            receipts.append(_install_part(workspace, agreed, part, emit))
+            receipts.append(_install_part(workspace, agreed, part, emit, mend))
             held.pop(part.key, ExitStack()).close()
     finally:
         for stack in held.values():
@@ -186,147 +197,31 @@ def _locked(workspace: Workspace, pending: tuple[Part, ...], emit: Emit) -> dict
     return held
 
 
-def _install_part(workspace: Workspace, agreed: Preview, part: Part, emit: Emit) -> Receipt:
+def _install_part(workspace: Workspace, agreed: Preview, part: Part, emit: Emit, mend: Mend | None) -> Receipt:
     receipt = _recorded(workspace, part.key)  # another process may have built it while we waited for the lock
     if receipt is None or part.key in agreed.rebuild:
-        return _build(workspace, agreed, part, emit)
+        return make(workspace, _order(workspace, agreed, part), mend, emit)
     if part.key in agreed.plan.wanted and not receipt.explicit:
         workspace.receipts.mark_explicit(part.key)
     emit(PartFinished(part.key, receipt.prefix, receipt.seconds, fresh=False))
     return receipt
 
 
+def _order(workspace: Workspace, agreed: Preview, part: Part) -> Order:
+    """Building something again is no wish to keep it: it counts as asked for by name if it did before."""
+    previous = workspace.receipts.get(part.key)
+    asked = part.key in agreed.plan.wanted and part.key not in agreed.rebuild
+    return Order(
+        part=part,
+        facts=agreed.plan.facts,
+        jobs=agreed.jobs.get(part.key, 1),
+        packages=agreed.missing.names if agreed.missing else (),
+        explicit=asked or (previous is not None and previous.explicit),
+        again=previous is not None,
+    )
+
+
 def _recorded(workspace: Workspace, key: str) -> Receipt | None:
     """The receipt of an install whose prefix is still there."""
     receipt = workspace.receipts.get(key)
     return receipt if receipt and workspace.store.prefix(key).is_dir() else None
-
-
-def _build(workspace: Workspace, agreed: Preview, part: Part, emit: Emit) -> Receipt:
-    store = workspace.store
-    previous = workspace.receipts.get(part.key)
-    if previous is None:
-        store.prepare(part.key)
-        return _build_recorded(workspace, agreed, part, emit)
-    store.set_aside(part.key)
-    try:
-        return _build_recorded(workspace, agreed, part, emit)
-    finally:
-        store.settle(part.key)
-
-
-def _build_recorded(workspace: Workspace, agreed: Preview, part: Part, emit: Emit) -> Receipt:
-    store = workspace.store
-    log = store.new_log(part.name, part.key)
-    titles = (*map(steps.title, execute.worked_steps(part)), _PROVE)
-    emit(PartStarted(part.key, titles, str(log)))
-    start = time.monotonic()
-    try:
-        receipt = _build_and_prove(workspace, agreed, part, log, emit)
-        store.commit(receipt, _linked(workspace, part))
-    except KeyboardInterrupt:
-        _record(workspace, part, "interrupted", "stopped by the user", log)
-        raise
-    except DevsetupError as error:
-        _record(workspace, part, "failed", error.message, log)
-        raise
-    emit(PartFinished(part.key, receipt.prefix, time.monotonic() - start, fresh=True))
-    return receipt
-
-
-def _record(workspace: Workspace, part: Part, event: str, detail: str, log: Path) -> None:
-    workspace.receipts.record(Entry(at=_now(), key=part.key, name=part.name, event=event, detail=detail, log=str(log)))
-
-
-def _build_and_prove(workspace: Workspace, agreed: Preview, part: Part, log: Path, emit: Emit) -> Receipt:
-    facts = agreed.plan.facts
-    start = time.monotonic()
-    jobs = agreed.jobs.get(part.key, 1)
-    places = {**workspace.store.places(part.key, part.needs), "JOBS": str(jobs)}
-    env = workspace.clean_env(facts)
-    with log.open("wb") as log_file:
-        site = execute.Site(
-            runner=workspace.runner,
-            places=places,
-            env=env,
-            downloads=workspace.home / "downloads",
-            log=log,
-            log_file=log_file,
-            absent=workspace.absent,
-        )
-        built = execute.build(part, site, emit)
-        workspace.store.drop_build(part.key)  # proofs must pass without the build tree
-        proving = time.monotonic()
-        emit(StepStarted(len(execute.worked_steps(part)), _PROVE))
-        bench = bench_of(workspace, part.key, part.needs, env, emit)
-        findings = verify.prove(part.proofs, msgspec.structs.replace(bench, log=log_file))
-    _require(findings, part, log)
-    emit(StepFinished(len(execute.worked_steps(part)), _PROVE, time.monotonic() - proving))
-    return Receipt(
-        key=part.key,
-        name=part.name,
-        version=part.version,
-        digest=part.digest,
-        prefix=places["PREFIX"],
-        installed_at=_now(),
-        seconds=round(time.monotonic() - start, 3),
-        facts=facts,
-        part=part,
-        sources=built.sources,
-        patches=built.patches,
-        proofs=findings,
-        log=str(log),
-        jobs=jobs,
-        devsetup=devsetup.__version__,
-        packages=agreed.missing.names if agreed.missing else (),
-        explicit=_explicit(workspace, agreed, part),
-    )
-
-
-def _explicit(workspace: Workspace, agreed: Preview, part: Part) -> bool:
-    """Whether an install counts as asked for by name. Building one again is no wish to keep it."""
-    previous = workspace.receipts.get(part.key)
-    asked = part.key in agreed.plan.wanted and part.key not in agreed.rebuild
-    return asked or (previous is not None and previous.explicit)
-
-
-def _linked(workspace: Workspace, part: Part) -> dict[str, str]:
-    """The shared libraries that what was proved uses from outside, for a later look whether they are still there."""
-    places = workspace.store.places(part.key, part.needs)
-    closures = (proof for proof in part.proofs if isinstance(proof, LinkClosure))
-    paths = tuple(steps.substitute(path, places) for proof in closures for path in proof.paths)
-    found = verify.linked(paths) if paths else {}
-    return {library: os.path.relpath(by, os.path.realpath(places["PREFIX"])) for library, by in found.items()}
-
-
-def bench_of(workspace: Workspace, key: str, needs: tuple[str, ...], env: dict[str, str], emit: Emit) -> verify.Bench:
-    """With what the proofs of an install run; artifacts land next to the receipt.
-
-    Args:
-        workspace: where.
-        key: of the install: of a receipt its own, never its part's, which changes with devsetup's steps.
-        needs: keys of what it needs.
-        env: the whole environment of every process.
-        emit: gets what is found.
-    """
-    return verify.Bench(
-        places=workspace.store.places(key, needs),
-        artifacts=workspace.store.artifacts(key),
-        runner=workspace.runner,
-        env=env,
-        emit=emit,
-    )
-
-
-def _require(findings: tuple[Finding, ...], part: Part, log: Path) -> None:
-    bad = verify.failed(findings)
-    if bad is not None:
-        raise ProofFailed(
-            f"{part.name} was built but does not work: {bad.proof}: {bad.summary}",
-            f"it is not recorded as installed; the build's log: {log}",
-            detail=bad.detail,
-        )
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from devsetup import verify
-from devsetup.app.installing import bench_of
+from devsetup.app.making import bench_of
 from devsetup.errors import Refused, UsageError
 from devsetup.loader import suggest
 from devsetup.proofs import Finding

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from devsetup.cli.root import Command, Session, complete_recipe, json_option, names_argument, yes_option
-from devsetup.errors import Refused, UsageError
+from devsetup.errors import InvalidInput, Refused, UsageError
+
+if TYPE_CHECKING:
+    from devsetup.app.workspace import Workspace
+    from devsetup.proofs import Finding
 
 _SHELLS = ("bash", "zsh", "fish", "sh")
 
@@ -16,7 +22,7 @@ _SHELLS = ("bash", "zsh", "fish", "sh")
 @json_option
 @click.pass_obj
 def verify_command(session: Session, names: tuple[str, ...], workload: bool, as_json: bool) -> int:
-    """Run the proofs again, of NAME or of everything installed.
+    """Run the proofs again, of NAME or of everything installed; say why one fails, where that is known.
 
     Exit status 1 when one fails.
     """
@@ -24,15 +30,34 @@ def verify_command(session: Session, names: tuple[str, ...], workload: bool, as_
     from devsetup.console import views
     from devsetup.console.progress import watch
 
+    workspace = session.workspace()
     with watch(session.screen) as emit:
-        results = using.verify_installs(session.workspace(), names, emit, workloads=workload)
+        results = using.verify_installs(workspace, names, emit, workloads=workload)
     if as_json:
         session.screen.json("verified", results)
     elif results:
         session.screen.show(views.findings((r.key, finding) for r in results for finding in r.findings))
     else:
         session.screen.say("nothing is installed")
-    return 0 if all(result.ok for result in results) else 1
+    failed = [finding for result in results for finding in result.findings if finding.status == "fail"]
+    if failed:
+        _explain(session, workspace, failed)
+    return 1 if failed else 0
+
+
+def _explain(session: Session, workspace: Workspace, failed: list[Finding]) -> None:
+    from devsetup.app.diagnosing import diagnosed_text
+    from devsetup.console import diagnosis_views
+
+    facts = workspace.facts()
+    for finding in failed:
+        try:
+            found = diagnosed_text(workspace, (f"--- fail: {finding.summary}", *finding.detail), facts)
+        except InvalidInput as problem:
+            session.screen.say(f"it was not diagnosed: {problem.message}")
+            return
+        if found.causes:
+            session.screen.show(diagnosis_views.diagnosis(found, finding.proof), aside=True)
 
 
 @click.command("env", cls=Command)

@@ -30,6 +30,8 @@ COMMANDS = {
     "patch": ("devsetup.cli.patch", "Check, apply or take back a recipe's patches."),
     "verify": ("devsetup.cli.installed", "Prove again that what was installed works."),
     "doctor": ("devsetup.cli.doctor", "Diagnose this machine, and what changed since each install."),
+    "diagnose": ("devsetup.cli.diagnose", "Explain a failure log: cause and remedy."),
+    "symptoms": ("devsetup.cli.symptoms", "List, show and test the known failures."),
     "env": ("devsetup.cli.installed", "Print shell code that activates what was installed."),
     "run": ("devsetup.cli.installed", "Run a command with what was installed."),
     "shell": ("devsetup.cli.installed", "Start a shell with what was installed."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from devsetup.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from rich.console import RenderableType
@@ -49,6 +51,10 @@ class PlainProgress:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def paused(self) -> contextlib.nullcontext[None]:
+        """While a question is asked."""
+        return contextlib.nullcontext()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -115,6 +121,16 @@ class LiveProgress:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal is left alone while a question is asked."""
+        if self._live is not None:
+            self._live.stop()
+        yield
+        if self._live is not None:
+            self._titles = ()
+            self._live.start(refresh=True)
 
     def _print(self, text: str, style: str = "") -> None:
         if self._live is not None:

@@ -112,13 +112,18 @@ class Screen:
                     text.stylize(style, 0, len(label))
             console.print(text, soft_wrap=True)
 
+    @property
+    def interactive(self) -> bool:
+        """There is somebody to ask."""
+        return sys.stdin is not None and sys.stdin.isatty() and self.err.isatty()
+
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; yes only when the answer says so.
 
         Raises:
             Refused: there is no terminal to ask on.
         """
-        if not (sys.stdin.isatty() and self.err.isatty()):
+        if not self.interactive:
             raise Refused("this needs your consent, and there is no terminal to ask on", "pass -y to agree beforehand")
         self.err.write(f"{question} [y/N] ")
         self.err.flush()

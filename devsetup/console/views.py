@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from devsetup.amendment import told
 from devsetup.console.blocks import Block, Code, Table, Text, Title
 from devsetup.proofs import Check, Finding, Import, LinkClosure, Proof, Workload
 from devsetup.steps import (
@@ -26,6 +27,7 @@ from devsetup.steps import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from devsetup.doctor import Result
     from devsetup.facts import Facts, Python
     from devsetup.plan import Part, Plan
     from devsetup.receipts import Entry
@@ -124,7 +126,12 @@ def _inside(text: str) -> str:
 
 
 def plan(
-    found: Plan, *, absent: tuple[str, ...] | None, commands: tuple[str, ...] = (), present: tuple[str, ...] = ()
+    found: Plan,
+    *,
+    absent: tuple[str, ...] | None,
+    commands: tuple[str, ...] = (),
+    present: tuple[str, ...] = (),
+    foreseen: tuple[Result, ...] = (),
 ) -> tuple[Block, ...]:
     """`devsetup plan`, and what `install` shows before it asks.
 
@@ -133,6 +140,7 @@ def plan(
         absent: packages missing here; None when the plan is for another machine.
         commands: exact commands that install them.
         present: keys already installed.
+        foreseen: what will or may go wrong on this machine.
     """
     facts = found.facts
     head = f"plan {found.digest[:8]} for {facts.os.id} {facts.os.version} on {facts.arch}"
@@ -141,6 +149,9 @@ def plan(
         blocks += _part(part, absent, installed=part.key in present)
     if commands:
         blocks += [Text("System packages will be installed first, with:"), Code(commands)]
+    if foreseen:
+        rows = tuple((each.status, each.summary, each.fix.text if each.fix else "") for each in foreseen)
+        blocks.append(Table(("before", "what was seen", "what to do"), rows, "What may go wrong here"))
     return tuple(blocks)
 
 
@@ -165,6 +176,8 @@ def _part(part: Part, absent: tuple[str, ...] | None, *, installed: bool) -> lis
         blocks.append(Table(("patch", "status", "why", "because"), patches, "Patches"))
     rows = tuple((str(number), text) for number, text in enumerate(_step_titles(part.steps), 1))
     blocks.append(Table(("step", "what"), rows, "Steps"))
+    if part.amendments:
+        blocks.append(Table(("changed by repairs",), tuple((told(each),) for each in part.amendments)))
     blocks.append(
         Table(("proof", "what must hold"), tuple(map(_proof_row, part.proofs)), "Proofs, before it counts as installed")
     )

@@ -57,6 +57,7 @@ __all__ = [
     "missing",
     "privilege",
     "shell_line",
+    "unneeded",
     "worked_steps",
 ]
 
@@ -85,22 +86,33 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return substitute(text, self.places)
 
 
-class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """What building did: the records that make up a receipt."""
+class Built(msgspec.Struct, kw_only=True):
+    """What building has done so far: the steps, and the records that make up a receipt."""
 
-    sources: tuple[UsedSource, ...]
-    patches: tuple[UsedPatch, ...]
+    done: list[Step] = []
+    sources: dict[str, UsedSource] = {}
+    patches: dict[str, UsedPatch] = {}
 
 
-def build(part: Part, site: Site, emit: Emit) -> Built:
+def build(part: Part, site: Site, emit: Emit, built: Built, skipped: frozenset[int] = frozenset()) -> None:
     """Carry out a part's steps in order. System packages must have been installed before.
+
+    Args:
+        part: what to build.
+        site: where.
+        emit: gets what happens.
+        built: gets what was done, also when a step fails.
+        skipped: indices of steps that an earlier attempt has done in the same place.
 
     Raises:
         StepFailed: names the step, its first error lines, the log, and how to replay it.
         StateError: the disk is full or the home cannot be written.
     """
-    worker = _Worker(site, emit)
+    worker = _Worker(site, emit, built)
     for index, step in enumerate(worked_steps(part)):
+        if index in skipped:
+            emit(StepFinished(index, title(step), 0.0, "done before"))
+            continue
         name = title(step)
         emit(StepStarted(index, name))
         site.log_file.write(f"\n==> {name}\n".encode())
@@ -109,11 +121,11 @@ def build(part: Part, site: Site, emit: Emit) -> Built:
             note = worker.perform(step)
         except DevsetupError as error:
             replay = error.replay if isinstance(error, CommandFailed) else None
-            raise StepFailed(error, step=name, log=str(site.log), replay=replay) from error
+            raise StepFailed(error, recipe=part.name, step=name, log=str(site.log), replay=replay) from error
         except OSError as error:
             raise _disk_error(error) from error
         emit(StepFinished(index, name, time.monotonic() - start, note))
-    return Built(sources=tuple(worker.sources), patches=(*worker.patches, *_unneeded(part)))
+        built.done.append(step)
 
 
 def worked_steps(part: Part) -> tuple[Step, ...]:
@@ -121,12 +133,13 @@ def worked_steps(part: Part) -> tuple[Step, ...]:
     return tuple(step for step in part.steps if not isinstance(step, Env))
 
 
-def _unneeded(part: Part) -> list[UsedPatch]:
-    return [
+def unneeded(part: Part) -> tuple[UsedPatch, ...]:
+    """The records of the patches that this machine does not need."""
+    return tuple(
         UsedPatch(name=patch.name, status="not needed here", why=patch.because)
         for patch in part.patches
         if not patch.needed
-    ]
+    )
 
 
 def _disk_error(error: OSError) -> StateError:
@@ -141,12 +154,11 @@ def _disk_error(error: OSError) -> StateError:
 class _Worker:
     """Carries out one part's primitives and keeps the records."""
 
-    def __init__(self, site: Site, emit: Emit) -> None:
+    def __init__(self, site: Site, emit: Emit, built: Built) -> None:
         self.site = site
         self.emit = emit
+        self.built = built
         self.obtained: dict[str, fetch.Obtained] = {}
-        self.sources: list[UsedSource] = []
-        self.patches: list[UsedPatch] = []
 
     def perform(self, step: Step) -> str:
         """Carry out a step; the note says what was special, or is empty."""
@@ -158,7 +170,7 @@ class _Worker:
         skipped = [self._do(primitive) for primitive in lower.lower(step)]
         if isinstance(step, ApplyPatch):
             status = "already upstream" if any(skipped) else "applied"
-            self.patches.append(UsedPatch(name=step.name, status=status, why=step.why))
+            self.built.patches[step.name] = UsedPatch(name=step.name, status=status, why=step.why)
             return status
         return "already there" if any(skipped) else ""
 
@@ -178,14 +190,12 @@ class _Worker:
                 had = tuple(self._here(source) for source in sources)
                 got = fetch.obtain(name, had, self.site.downloads, self.site.runner.capture, self.emit)
                 self.obtained[name] = got
-                self.sources.append(
-                    UsedSource(
-                        name=name,
-                        id=got.source.id,
-                        sha256=got.source.sha256,
-                        origin=_origin(got.source),
-                        reasons=got.reasons,
-                    )
+                self.built.sources[name] = UsedSource(
+                    name=name,
+                    id=got.source.id,
+                    sha256=got.source.sha256,
+                    origin=_origin(got.source),
+                    reasons=got.reasons,
                 )
             case Extract(name=name, into=into):
                 self._extract(self.obtained[name], Path(self.site.fill(into)))

@@ -32,11 +32,19 @@ _CONSEQUENCE = re.compile(
 
 
 class CommandFailed(DevsetupError):
-    """A command exited with an error; carries what replaying it needs."""
+    """A command exited with an error.
 
-    def __init__(self, message: str, hint: str | None = None, *, detail: tuple[str, ...] = (), replay: str) -> None:
+    Attributes:
+        replay: a shell line that repeats it by hand.
+        output: the end of what it printed, where no log has it.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, detail: tuple[str, ...] = (), replay: str, output: str = ""
+    ) -> None:
         super().__init__(message, hint, detail=detail)
         self.replay = replay
+        self.output = output
 
 
 def first_errors(lines: Iterable[str]) -> tuple[str, ...]:

@@ -92,4 +92,5 @@ def _run(command: Command, line: str, runner: Runner, env: Mapping[str, str], em
             "run that command by hand to see all of its output; once it succeeds, run devsetup again",
             detail=first_errors(done.output.splitlines()),
             replay=replay_line(command, env),
+            output=done.output,
         )

@@ -1,4 +1,4 @@
-"""The catalogue on disk: recipes, patches, workloads, declared hosts. Works from a wheel and from a checkout.
+"""The catalogue on disk: recipes, patches, workloads, declared hosts, symptoms. Works from a wheel and from a checkout.
 
 Recipes are loaded by file path, never imported by name: an editable install would otherwise make `recipes` a
 top-level module of the user's Python.
@@ -19,6 +19,7 @@ from devsetup.loader.hosts import Hosts
 from devsetup.loader.spelling import suggest
 from devsetup.planner import Catalogue
 from devsetup.recipe import Recipe, SystemLibrary
+from devsetup.symptom import Symptom, SymptomFile
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,7 +51,7 @@ class Loader:
     """Reads one catalogue.
 
     Attributes:
-        root: the directory that holds `recipes/`, `patches/`, `workloads/` and `hosts/`.
+        root: the directory that holds `recipes/`, `patches/`, `workloads/`, `hosts/` and `symptoms/`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -117,6 +118,24 @@ class Loader:
             return msgspec.convert(tomllib.loads(path.read_text("utf-8")), dict[str, SystemLibrary])
         except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
             raise InvalidInput(f"{path}: {error}") from error
+
+    def symptoms(self) -> tuple[Symptom, ...]:
+        """Every symptom of `symptoms/*.toml`, by file and in the file's order.
+
+        Raises:
+            InvalidInput: a file is malformed, or an id is used twice.
+        """
+        found: dict[str, Symptom] = {}
+        for path in sorted((self.root / "symptoms").glob("*.toml")):
+            try:
+                file = msgspec.convert(tomllib.loads(path.read_text("utf-8")), SymptomFile)
+            except (OSError, ValueError, msgspec.ValidationError) as error:
+                raise InvalidInput(f"{path}: {error}", "`devsetup symptoms show ID` prints a valid entry") from error
+            for symptom in file.symptom:
+                if symptom.id in found:
+                    raise InvalidInput(f"{path}: symptom {symptom.id} is in {found[symptom.id].stack}.toml already")
+                found[symptom.id] = msgspec.structs.replace(symptom, stack=path.stem)
+        return tuple(found.values())
 
     def hosts(self) -> tuple[str, ...]:
         """Every declared host's name, by system and release."""

@@ -1,7 +1,7 @@
 """The store: one prefix per install, and the order of writes that keeps it honest.
 
 <home>/store/<key>/         what is installed; exists officially when its receipt does
-<home>/build/<key>/         scratch, kept after a failure for a look
+<home>/build/<key>/         scratch, kept after a failure for a look; .proving-<key> while proofs run
 <home>/receipts/<key>/      artifacts of proofs and the list of the install's files, next to the receipt
 <home>/downloads/           sources
 <home>/logs/<name>/         full logs
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _STALE_PART_S = 24 * 3600
 _KEY = re.compile(r"^[^.].*-[0-9a-f]{8}$")
+
+_HIDDEN = ".proving-"
 
 Kind = Literal["prefix", "build", "artifacts", "rebuild", "orphan", "download"]
 
@@ -158,9 +160,7 @@ class Store:
         if serial is None:
             raise UsageError(f"{key} is not installed")
         Aside(self.home, key).begin(serial)
-        for path in (self.prefix(key), self.build(key)):
-            remove_tree(path)
-        self._make(key)
+        self.clear(key)
 
     def settle(self, key: str) -> bool:
         """End a rebuild, also one that was cut short: what is recorded stays or comes back, the other goes.
@@ -186,7 +186,7 @@ class Store:
 
     def discard(self, key: str) -> None:
         """Remove all that belongs to something that is not installed."""
-        for path in (self.prefix(key), self.build(key), self.artifacts(key)):
+        for path in (self.prefix(key), self.build(key), self._hidden(key), self.artifacts(key)):
             remove_tree(path)
         Aside(self.home, key).forget()
 
@@ -195,9 +195,29 @@ class Store:
             with told("write", path):
                 make_dirs(path)
 
+    def clear(self, key: str) -> None:
+        """Begin afresh with empty directories, in the middle of building."""
+        self.drop_build(key)
+        remove_tree(self.prefix(key))
+        self._make(key)
+
+    def hide_build(self, key: str) -> None:
+        """Move the build tree where nothing that was built looks for it, for as long as proofs run."""
+        with told("move", self.build(key)):
+            self.build(key).rename(self._hidden(key))
+
+    def show_build(self, key: str) -> None:
+        """Put the build tree back."""
+        with told("move", self._hidden(key)):
+            self._hidden(key).rename(self.build(key))
+
     def drop_build(self, key: str) -> None:
-        """Remove the build tree; before `commit`, so that it need not be written to disk first."""
+        """Remove the build tree, hidden or not; before `commit`, so that it need not be written to disk first."""
         remove_tree(self.build(key))
+        remove_tree(self._hidden(key))
+
+    def _hidden(self, key: str) -> Path:
+        return self.home / "build" / f"{_HIDDEN}{_checked(key)}"
 
     def commit(self, receipt: Receipt, libraries: Mapping[str, str] | None = None) -> None:
         """Make an install durable, then official: files and their list, then directories, then the receipt.
@@ -272,7 +292,7 @@ class Store:
         )
         for kind, folder, reason in places:
             for path in directories(self.home / folder):
-                key = path.name
+                key = path.name.removeprefix(_HIDDEN if kind == "build" else "")
                 if _KEY.search(key) is None:
                     continue  # not ours: `lost+found` where the store is a disk of its own
                 if (kind == "build" or key not in keys) and not is_held(self._lock_file(key)):

@@ -75,6 +75,32 @@ def _needs(exam: Exam) -> Iterator[Finding]:
                 yield Finding(status="info", summary=f"{needed}, is not installed yet; it is built first")
 
 
+def _memory(exam: Exam) -> Iterator[Finding]:
+    there = {receipt.key for receipt in exam.receipts}
+    pending = [part for part in exam.wanted if part.key not in there]
+    hungriest = max(pending, key=lambda part: part.memory_per_job_mb, default=None)
+    have = exam.facts.memory_mb
+    if hungriest is None or not have or not hungriest.memory_per_job_mb:
+        return
+    needs = f"one compile job of {hungriest.name} takes up to {hungriest.memory_per_job_mb} MB"
+    if have < hungriest.memory_per_job_mb:
+        yield Finding(
+            status="warn",
+            summary=f"{have} MB of memory, and {needs}: the kernel may end it (`Killed`)",
+            fix=Fix(
+                text="add swap, or build where there is more memory",
+                commands=(
+                    "sudo fallocate -l 2G /swapfile",
+                    "sudo chmod 600 /swapfile",
+                    "sudo mkswap /swapfile && sudo swapon /swapfile",
+                ),
+                needs_root=True,
+            ),
+        )
+    else:
+        yield Finding(status="ok", summary=f"{have} MB of memory; {needs}")
+
+
 CHECKS: tuple[Check, ...] = (
     Check(id="goal.plan", about="whether what is asked about can be installed here at all", run=_plan),
     Check(
@@ -83,5 +109,6 @@ CHECKS: tuple[Check, ...] = (
         run=_packages,
         timeout_s=35.0,
     ),
+    Check(id="goal.memory", about="less memory than one compile job takes", run=_memory),
     Check(id="goal.needs", about="other recipes that come with what is asked about", run=_needs),
 )

@@ -1,12 +1,12 @@
-"""`python -m benchmarks diagnose|latency|overhead [ARGS]`."""
+"""`python -m benchmarks diagnose|keyvalue|latency|overhead [ARGS]`."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import diagnose, latency, overhead
+from benchmarks import diagnose, keyvalue, latency, overhead
 
-_KNOWN = {"diagnose": diagnose.main, "latency": latency.main, "overhead": overhead.main}
+_KNOWN = {"diagnose": diagnose.main, "keyvalue": keyvalue.main, "latency": latency.main, "overhead": overhead.main}
 
 
 def main() -> int:

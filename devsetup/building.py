@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from devsetup.facts import Library
-from devsetup.steps import JOBS, Run
+from devsetup.steps import JOBS, PREFIX, Env, PythonEnv, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from devsetup.facts import Cuda, Facts
+    from devsetup.steps import Step
 
 # (toolkit, first g++ that nvcc refuses from it on; empty: not known): from crt/host_config.h from 11.7 on, before that
 # as Spack has it.
@@ -32,6 +35,39 @@ GPU_ARCHS = tuple(arch for arch, _, _ in _GPU_ARCHS)
 def make(tree: str, *targets: str, title: str) -> Run:
     """Run GNU make in a tree with the plan's number of jobs; output of parallel jobs is kept apart by target."""
     return Run(argv=("make", f"-j{JOBS}", "--output-sync=target", *targets), cwd=tree, title=title)
+
+
+def python_binding(facts: Facts, tree: str, source: Iterable[Step]) -> Iterator[Step]:
+    """An environment at `@PREFIX@/env` with one sdist compiled in it, against the system's own libraries.
+
+    Args:
+        facts: decide on the interpreter.
+        tree: where `source` puts the sdist.
+        source: steps that fetch, unpack and patch it; they run after the environment is made, since its pip fetches.
+    """
+    yield PythonEnv(
+        path=f"{PREFIX}/env",
+        python=f"/usr/bin/python{python_minor(facts)}",
+        requirements=("setuptools==82.0.1", "wheel==0.48.0"),
+        site_packages=site_packages(facts),
+    )
+    yield from source
+    pip = (f"{PREFIX}/env/bin/python", "-m", "pip", "install", "--disable-pip-version-check")
+    yield Run(
+        argv=(*pip, "--no-index", "--no-deps", "--no-build-isolation", tree),
+        title="compile the Python binding and install it in its environment",
+    )
+    yield Env(name="PATH", value=f"{PREFIX}/env/bin")
+
+
+def python_minor(facts: Facts) -> str:
+    """The version of the distribution's Python that names its files: `3.11`."""
+    return ".".join(facts.library("python").split(".")[:2])
+
+
+def site_packages(facts: Facts) -> str:
+    """Where an environment of the distribution's Python keeps packages, relative to it."""
+    return f"lib/python{python_minor(facts)}/site-packages"
 
 
 def with_library(facts: Facts, name: str, version: str) -> Facts:

@@ -133,7 +133,7 @@ def _part(resolved: _Resolved, wish: Wish, catalogue: Catalogue, parts: Mapping[
         recipe=recipe,
         facts=facts,
         options=options,
-        sources=(chosen,) if chosen else recipe.sources,
+        sources=(chosen,) if chosen else recipe.sources_with(facts, options),
         texts=catalogue.texts(recipe),
         forced=amending.patches(amendments, recipe),
     )

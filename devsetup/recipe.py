@@ -181,6 +181,7 @@ class Recipe(_Data, frozen=True, kw_only=True):
         version: what is installed, in upstream's words.
         licence: SPDX identifier.
         sources: alternatives, tried in order, each pinned by sha256, all of one generation.
+        option_sources: (condition, sources): the first whose condition holds stands in for `sources`.
         generations: of upstream's tree, where patches differ between them.
         needs: names of other recipes.
         option_needs: (condition, names): further recipes that depend on options or the machine.
@@ -188,6 +189,7 @@ class Recipe(_Data, frozen=True, kw_only=True):
             those. Paths in them hold the place `@PREFIX:NAME@` of this recipe.
         libraries: logical names in `hosts/libraries.toml`, whose packages the plan installs first.
         option_libraries: (condition, logical names): further libraries that depend on options or the machine.
+        shares: names of folders in `workloads/` whose texts this recipe uses beside those of its own.
         supports: facts and options to None, or the sentence that says why this machine cannot do it.
         steps: yields the steps.
         option_proofs: (condition, proofs): the first whose condition holds stands in for `proofs`.
@@ -203,6 +205,7 @@ class Recipe(_Data, frozen=True, kw_only=True):
     licence: str
     steps: Callable[[Context], Iterator[Step]]
     sources: tuple[Source, ...] = ()
+    option_sources: tuple[tuple[When, tuple[Source, ...]], ...] = ()
     generations: tuple[Generation, ...] = ()
     options: tuple[Option, ...] = ()
     needs: tuple[str, ...] = ()
@@ -213,6 +216,7 @@ class Recipe(_Data, frozen=True, kw_only=True):
     patches: tuple[Patch, ...] = ()
     proofs: tuple[Proof, ...] = ()
     option_proofs: tuple[tuple[When, tuple[Proof, ...]], ...] = ()
+    shares: tuple[str, ...] = ()
     supports: Callable[[Facts, Mapping[str, str]], str | None] | None = None
     memory_per_job_mb: int = 0
     disk_mb: int = 0
@@ -233,6 +237,15 @@ class Recipe(_Data, frozen=True, kw_only=True):
         """Names of the recipes that this one needs on a machine with these options."""
         some = (names for when, names in self.option_needs if when.verdict(facts, options).holds)
         return tuple(dict.fromkeys((*self.needs, *itertools.chain.from_iterable(some))))
+
+    def sources_with(self, facts: Facts, options: Mapping[str, str]) -> tuple[Source, ...]:
+        """Where the files come from on a machine with these options."""
+        return next((given for when, given in self.option_sources if when.verdict(facts, options).holds), self.sources)
+
+    @property
+    def possible_sources(self) -> tuple[Source, ...]:
+        """The sources that this may use, whatever the options and the machine."""
+        return tuple(dict.fromkeys((*self.sources, *(each for _, given in self.option_sources for each in given))))
 
     def proofs_with(self, facts: Facts, options: Mapping[str, str]) -> tuple[Proof, ...]:
         """What must hold on a machine with these options."""

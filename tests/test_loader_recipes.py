@@ -69,3 +69,15 @@ def test_reading_the_catalogue_writes_nothing_and_is_never_stale(hello: Hello) -
         file.write_text(file.read_text().replace(f'"{loader.recipe("hello").licence}"', f'"{licence}"'))
         assert loader.recipe("hello").licence == licence
     assert hello.snapshot() == before
+
+
+def test_workloads_of_another_folder_are_shared(hello: Hello) -> None:
+    path = hello.catalogue / "recipes/hello.py"
+    shared = hello.catalogue / "workloads/common"
+    shared.mkdir()
+    (shared / "job.sh").write_text("true\n")
+    assert "workloads/common/job.sh" not in Loader(hello.catalogue).texts(Loader(hello.catalogue).recipe("hello"))
+    path.write_text(path.read_text().replace("    steps=steps,\n", '    steps=steps,\n    shares=("common",),\n'))
+    found = Loader(hello.catalogue).texts(Loader(hello.catalogue).recipe("hello"))
+    assert found["workloads/common/job.sh"] == "true\n"
+    assert "workloads/hello/work.sh" in found

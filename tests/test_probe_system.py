@@ -150,3 +150,20 @@ def test_cores_are_bounded_by_affinity_and_quota(
     for path, text in files.items():
         tree.write(f"/sys/fs/cgroup{path}", text)
     assert system.cores(tree.host()) == (quota or 6)
+
+
+def test_the_processors_name_on_macos(mac: Tree) -> None:
+    mac.program("/usr/sbin/sysctl", "echo $2")
+    assert system.processor(mac.host()) == "machdep.cpu.brand_string"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: Abacus 3000 @ 1 Hz \nmodel name\t: other\n", "Abacus 3000 @ 1 Hz"),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", ""),
+    ],
+)
+def test_the_processors_name_on_linux(tree: Tree, text: str, name: str) -> None:
+    tree.write("/proc/cpuinfo", text)
+    assert system.processor(tree.host()) == name

@@ -247,6 +247,7 @@ def bench_of(workspace: Workspace, key: str, needs: tuple[str, ...], env: dict[s
         runner=workspace.runner,
         env=env,
         emit=emit,
+        machine=workspace.measured_on,
     )
 
 

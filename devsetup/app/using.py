@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -12,12 +13,12 @@ from devsetup import verify
 from devsetup.app.making import bench_of
 from devsetup.errors import Refused, UsageError
 from devsetup.loader import suggest
-from devsetup.proofs import Finding
+from devsetup.proofs import Finding, Workload
 from devsetup.receipts import Entry
 from devsetup.steps import substitute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from devsetup.app.workspace import Workspace
     from devsetup.events import Emit
@@ -140,33 +141,68 @@ def run(workspace: Workspace, names: tuple[str, ...], argv: tuple[str, ...]) -> 
 
 
 def verify_installs(
-    workspace: Workspace, names: tuple[str, ...], emit: Emit, *, workloads: bool
+    workspace: Workspace, names: tuple[str, ...], emit: Emit, *, scale: float | None
 ) -> tuple[Verified, ...]:
     """Run the proofs again, of the named installs or of all, and record the outcome.
 
+    Args:
+        workspace: where.
+        names: of recipes; none means all that are installed.
+        emit: gets what is found.
+        scale: size of the workloads; None passes them over.
+
     Raises:
-        UsageError: one of them is not installed.
+        UsageError: one of them is not installed, or has no workload of any other size.
     """
     receipts = tuple(installed(workspace, name) for name in names) or workspace.receipts.all()
+    if scale not in {None, 1.0}:
+        for receipt in receipts if names else ():
+            _require_scaled(receipt)
     results = []
     for receipt in receipts:
         env = workspace.clean_env(receipt.facts)
         bench = bench_of(workspace, receipt.key, receipt.part.needs, env, emit)
-        findings = verify.prove(receipt.part.proofs, msgspec.structs.replace(bench, workloads=workloads))
-        result = Verified(key=receipt.key, name=receipt.name, findings=findings)
-        bad = verify.failed(findings)
-        workspace.receipts.record(
-            Entry(
-                at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                key=receipt.key,
-                name=receipt.name,
-                event="verified",
-                detail="works" if bad is None else f"{bad.proof}: {bad.summary}",
-                log=receipt.log,
-            )
-        )
-        results.append(result)
+        bench = msgspec.structs.replace(bench, workloads=scale is not None, scale=scale or 1.0)
+        with in_use(workspace, receipt, emit) if bench.workloads else contextlib.nullcontext():
+            findings = verify.prove(receipt.part.proofs, bench)
+        record_proofs(workspace, receipt, findings, receipt.log)
+        results.append(Verified(key=receipt.key, name=receipt.name, findings=findings))
     return tuple(results)
+
+
+@contextlib.contextmanager
+def in_use(workspace: Workspace, receipt: Receipt, emit: Emit) -> Iterator[None]:
+    """Keep an install from being removed or built again while its workload runs, and other workloads of it waiting.
+
+    Raises:
+        UsageError: it was uninstalled while we waited.
+    """
+    with workspace.store.lock(receipt.key, emit):
+        if workspace.receipts.get(receipt.key) is None:
+            raise UsageError(f"{receipt.key} was uninstalled just now", f"`devsetup install {receipt.name}`")
+        yield
+
+
+def _require_scaled(receipt: Receipt) -> None:
+    if not any(isinstance(proof, Workload) and proof.scaled for proof in receipt.part.proofs):
+        raise UsageError(
+            f"{receipt.name} has no workload that takes a scale", f"`devsetup verify {receipt.name} --workload` runs it"
+        )
+
+
+def record_proofs(workspace: Workspace, receipt: Receipt, findings: tuple[Finding, ...], log: str) -> None:
+    """Add what proofs showed to the history of an install."""
+    bad = verify.failed(findings)
+    workspace.receipts.record(
+        Entry(
+            at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            key=receipt.key,
+            name=receipt.name,
+            event="verified",
+            detail="works" if bad is None else f"{bad.proof}: {bad.summary}",
+            log=log,
+        )
+    )
 
 
 def uninstall(workspace: Workspace, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from devsetup.plan import Plan
     from devsetup.planner import Wish
     from devsetup.recipe import Recipe
+    from devsetup.results import Machine
     from devsetup.settings import Settings
     from devsetup.steps import LocalSource
 
@@ -75,6 +76,12 @@ class Workspace:
             environ=self.environ,
             toolkit=self.cuda or self.settings.cuda,
         )
+
+    def measured_on(self) -> Machine:
+        """What must stand beside every figure that is measured here."""
+        from devsetup import probe
+
+        return probe.measured_on(self.runner, environ=self.environ)
 
     def plan(self, wish: Wish, on: str | None = None) -> Plan:
         """What would be done for a wish, here or on a declared host. Runs nothing.

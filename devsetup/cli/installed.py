@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devsetup.cli.root import Command, Session, complete_recipe, json_option, names_argument, yes_option
+from devsetup.cli.root import Command, Session, complete_recipe, json_option, names_argument, scale_option, yes_option
 from devsetup.errors import InvalidInput, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ _SHELLS = ("bash", "zsh", "fish", "sh")
 @click.command("verify", cls=Command)
 @names_argument(required=False)
 @click.option("--workload", is_flag=True, help="Also repeat the workload, which takes longer.")
+@scale_option
 @json_option
 @click.pass_obj
-def verify_command(session: Session, names: tuple[str, ...], workload: bool, as_json: bool) -> int:
+def verify_command(session: Session, names: tuple[str, ...], workload: bool, scale: float | None, as_json: bool) -> int:
     """Run the proofs again, of NAME or of everything installed; say why one fails, where that is known.
 
     Exit status 1 when one fails.
@@ -30,9 +31,11 @@ def verify_command(session: Session, names: tuple[str, ...], workload: bool, as_
     from devsetup.console import views
     from devsetup.console.progress import watch
 
+    if scale is not None and not workload:
+        raise UsageError("--scale is the size of the workload, which is not asked for", "add --workload")
     workspace = session.workspace()
     with watch(session.screen) as emit:
-        results = using.verify_installs(workspace, names, emit, workloads=workload)
+        results = using.verify_installs(workspace, names, emit, scale=(scale or 1.0) if workload else None)
     if as_json:
         session.screen.json("verified", results)
     elif results:

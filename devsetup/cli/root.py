@@ -29,6 +29,7 @@ COMMANDS = {
     "facts": ("devsetup.cli.catalogue", "Show this machine as recipes see it."),
     "patch": ("devsetup.cli.patch", "Check, apply or take back a recipe's patches."),
     "verify": ("devsetup.cli.installed", "Prove again that what was installed works."),
+    "bench": ("devsetup.cli.bench", "Measure what was installed, beside the figures of the note."),
     "doctor": ("devsetup.cli.doctor", "Diagnose this machine, and what changed since each install."),
     "diagnose": ("devsetup.cli.diagnose", "Explain a failure log: cause and remedy."),
     "symptoms": ("devsetup.cli.symptoms", "List, show and test the known failures."),
@@ -175,6 +176,20 @@ cuda_option = click.option(
     callback=_set_cuda,
     metavar="DIR",
     help="Use the CUDA toolkit in DIR, before every other that is found.",
+)
+
+
+def _scale(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    from devsetup.proofs import scale_of
+
+    return None if value is None else scale_of(value)
+
+
+scale_option = click.option(
+    "--scale",
+    callback=_scale,
+    metavar="X",
+    help="Size of the workload: 1 proves an install, more goes toward the size of the note.  [default: 1]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 on_option = click.option(

@@ -90,7 +90,7 @@ def _sentence(event: Note | Proved | Waiting | PartFinished) -> str:
         case Proved(finding=finding):
             return f"    {finding.status}: {finding.proof}: {finding.summary} ({finding.seconds:.1f} s)"
         case Waiting(key=key, owner=owner):
-            return f"    waiting for another devsetup ({owner}), which is installing {key}"
+            return f"    waiting for another devsetup ({owner}), which works on {key}"
         case PartFinished(key=key, prefix=prefix, seconds=seconds, fresh=fresh):
             return f"{key}: installed in {seconds:.0f} s: {prefix}" if fresh else f"{key}: already installed: {prefix}"
 

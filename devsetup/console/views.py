@@ -59,10 +59,11 @@ def recipe(
     if found.options:
         rows = tuple((o.name, o.default, ", ".join(o.choices), o.help) for o in found.options)
         blocks.append(Table(("option", "default", "choices", "meaning"), rows, "Options"))
-    if found.sources:
-        blocks.append(Table(("source", "from", "sha256"), tuple(map(_source_row, found.sources)), "Sources, in order"))
+    if found.possible_sources:
+        sources = tuple(map(_source_row, found.possible_sources))
+        blocks.append(Table(("source", "from", "sha256"), sources, "Sources, in order"))
     if found.patches:
-        rows = tuple((p.name, str(p.when), _hosts(applies.get(p.name, ()), hosts), p.why) for p in found.patches)
+        rows = tuple((p.name, str(p.when), host_names(applies.get(p.name, ()), hosts), p.why) for p in found.patches)
         blocks.append(Table(("patch", "condition", "applies on", "why"), rows, "Patches"))
         origins = tuple((p.name, p.upstream) for p in found.patches if p.upstream)
         blocks.append(Table(("patch", "upstream's own words"), origins))
@@ -72,7 +73,7 @@ def recipe(
     return tuple(blocks)
 
 
-def _hosts(some: tuple[str, ...], every: tuple[str, ...]) -> str:
+def host_names(some: tuple[str, ...], every: tuple[str, ...]) -> str:
     """Hosts by system: `debian`, when all of its releases are meant, else `macos 10.10 to 15` or single releases.
 
     Args:

@@ -92,17 +92,18 @@ class Loader:
         return tuple(self.recipe(name) for name in self.names())
 
     def texts(self, recipe: Recipe) -> dict[str, str]:
-        """The text files that ship with a recipe: `patches/<name>/*` and `workloads/<name>/*`.
+        """The text files that ship with a recipe: `patches/<name>/*`, `workloads/<name>/*`, and workloads it shares.
 
         Raises:
             InvalidInput: one is not UTF-8.
         """
         found = {}
-        for kind in ("patches", "workloads"):
-            for path in sorted((self.root / kind / recipe.name).glob("*")):
+        folders = ("patches", recipe.name), *(("workloads", name) for name in (recipe.name, *recipe.shares))
+        for kind, name in folders:
+            for path in sorted((self.root / kind / name).glob("*")):
                 if path.is_file():
                     try:
-                        found[f"{kind}/{recipe.name}/{path.name}"] = path.read_bytes().decode("utf-8")
+                        found[f"{kind}/{name}/{path.name}"] = path.read_bytes().decode("utf-8")
                     except UnicodeDecodeError as error:
                         raise InvalidInput(f"{path} is not UTF-8: {error}") from error
         return found

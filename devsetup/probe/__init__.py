@@ -20,6 +20,7 @@ from devsetup.probe.host import Host
 from devsetup.probe.packages import libraries as library_versions
 from devsetup.probe.packages import missing_packages, package_manager
 from devsetup.probe.pythons import pythons
+from devsetup.results import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from devsetup.recipe import SystemLibrary
     from devsetup.runner import Runner
 
-__all__ = ["machine", "missing_packages"]
+__all__ = ["machine", "measured_on", "missing_packages"]
 
 _T = TypeVar("_T")
 _NO_GPU: tuple[tuple[Gpu, ...], Driver | None] = ((), None)
@@ -66,6 +67,26 @@ def machine(
     if toolkit:
         require_toolkit(host, toolkit)
     return _describe(host, libraries, declared, toolkit)
+
+
+def measured_on(runner: Runner, root: Path = Path("/"), environ: Mapping[str, str] | None = None) -> Machine:
+    """What must stand beside every figure that is measured here. What cannot be found out is left empty.
+
+    Args:
+        runner: starts macOS's own programs; none elsewhere.
+        root: as for `machine`.
+        environ: as for `machine`.
+    """
+    where = str(root.absolute())
+    host = Host(runner, "" if where == "/" else where, os.environ if environ is None else environ)
+    named = system.operating_system(host, [])
+    return Machine(
+        cpu=system.processor(host),
+        cores=system.cores(host),
+        memory_mb=system.memory_mb(host, []),
+        os=named.name or f"{named.id} {named.version}".rstrip(),
+        arch=os.uname().machine,
+    )
 
 
 def _describe(

@@ -122,6 +122,14 @@ def _bytes_of_memory(host: Host) -> int:
     return int(found.group(1)) << 10 if found else 0
 
 
+def processor(host: Host) -> str:
+    """The processor's own name (`AMD EPYC 7763 64-Core Processor`); empty where the system does not tell it."""
+    if host.macos:
+        return host.ask(("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")).output.strip()
+    found = re.search(r"^model name\s*:[ \t]*(.+)$", host.read("/proc/cpuinfo"), re.MULTILINE)
+    return found.group(1).strip() if found else ""
+
+
 def cores(host: Host) -> int:
     """Processors that this process may use: its affinity, and the cgroups' quota rounded up."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0

@@ -267,9 +267,9 @@ def proof_lines(proof: Proof, form: Form) -> list[str]:
             if not expect:
                 return [f"proof {seconds} {form.words(argv)}"]
             return [f"proof_output {quote(extended(expect))} {seconds} {form.words(argv)}"]
-        case Workload(argv=argv, artifacts=artifacts, timeout_s=seconds):
+        case Workload(artifacts=artifacts, timeout_s=seconds):
             left = [f"artifact {quote(name)}" for name in artifacts]
-            return ['mkdir -p "$ARTIFACTS"', f"proof {seconds} {form.words(argv)}", *left]
+            return ['mkdir -p "$ARTIFACTS"', f"proof {seconds} {form.words(proof.argv_at(1))}", *left]
 
 
 def import_code(proof: Import) -> str:

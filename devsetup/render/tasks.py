@@ -285,10 +285,10 @@ class Tasks:
                     "vars": {**(own if isinstance(own, dict) else {}), "devsetup_expect": Verbatim(expect)}
                 }
                 return [{**task, "register": register, "failed_when": failed, **expected}]
-            case Workload(argv=argv, artifacts=artifacts, timeout_s=seconds):
+            case Workload(artifacts=artifacts, timeout_s=seconds):
                 return [
                     self._directory("@ARTIFACTS@"),
-                    self._attempt(name, argv, seconds, texts),
+                    self._attempt(name, proof.argv_at(1), seconds, texts),
                     *map(self._artifact, artifacts),
                 ]
 

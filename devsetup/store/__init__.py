@@ -39,18 +39,19 @@ if TYPE_CHECKING:
 
 _STALE_PART_S = 24 * 3600
 _KEY = re.compile(r"^[^.].*-[0-9a-f]{8}$")
+_SCRATCH = re.compile(r"^\.([^.].*-[0-9a-f]{8})-[^-]+$")  # where a workload writes, until it has passed
 
 _HIDDEN = ".proving-"
 
-Kind = Literal["prefix", "build", "artifacts", "rebuild", "orphan", "download"]
+Kind = Literal["prefix", "build", "artifacts", "scratch", "rebuild", "orphan", "download"]
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True):
     """Something that can go.
 
     Attributes:
-        kind: `prefix`, `build`, `artifacts` without an install; `rebuild`, one half of a rebuild that was cut short;
-            `orphan`, an install that nothing needs; `download`.
+        kind: `prefix`, `build`, `artifacts` without an install; `scratch` of a workload that was killed; `rebuild`,
+            one half of a rebuild that was cut short; `orphan`, an install that nothing needs; `download`.
         key: of the install that it belongs to; empty for downloads.
         bytes: how much disk it takes.
         reason: why it can go, as a phrase.
@@ -267,6 +268,7 @@ class Store:
             return (
                 *self._leftovers(keys),
                 *self._rebuilds(),
+                *self._scratch(),
                 *self._orphans(),
                 *self._downloads(everything=downloads),
             )
@@ -297,6 +299,14 @@ class Store:
                     continue  # not ours: `lost+found` where the store is a disk of its own
                 if (kind == "build" or key not in keys) and not is_held(self._lock_file(key)):
                     yield Garbage(kind=kind, path=str(path), key=key, bytes=disk_usage(path), reason=reason)
+
+    def _scratch(self) -> Iterator[Garbage]:
+        for path in directories(self.home / "receipts"):
+            found = _SCRATCH.search(path.name)
+            if found and not is_held(self._lock_file(found.group(1))):
+                reason = "a workload was killed while it wrote here"
+                key = found.group(1)
+                yield Garbage(kind="scratch", path=str(path), key=key, bytes=disk_usage(path), reason=reason)
 
     def _rebuilds(self) -> Iterator[Garbage]:
         for aside in unfinished(self.home):
@@ -358,7 +368,7 @@ class Store:
         if item.kind == "rebuild":
             self.settle(item.key)
             return True
-        if item.kind != "build" and receipt is not None:
+        if item.kind not in {"build", "scratch"} and receipt is not None:
             return False
         remove_tree(Path(item.path))
         return True

@@ -8,15 +8,16 @@ import re
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from devsetup import events
+from devsetup import events, results
 from devsetup.errors import DevsetupError, ProofFailed
-from devsetup.proofs import Check, Finding, Import, LinkClosure, Proof, Workload
+from devsetup.proofs import Check, Finding, Import, LinkClosure, Proof, Workload, decimal
 from devsetup.runner import Runner
 from devsetup.steps import substitute
 from devsetup.verify.closure import TITLE, Tree, link_closure
@@ -49,6 +50,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
         env: the whole environment of every process.
         log: gets every byte of output, and each finding.
         workloads: False passes the workloads over.
+        scale: the size of workloads that have one.
+        machine: asked for what a bench table was measured on.
     """
 
     places: Mapping[str, str]
@@ -58,6 +61,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     emit: events.Emit = events.silent
     log: BinaryIO | None = None
     workloads: bool = True
+    scale: float = 1.0
+    machine: Callable[[], results.Machine] = results.Machine
 
     def fill(self, text: str, **more: str) -> str:
         """Fill the places of a text; @ARTIFACTS@ is known too."""
@@ -179,17 +184,41 @@ def _workload(proof: Workload, bench: Bench) -> Finding:
     home.mkdir(parents=True, exist_ok=True)
     # Beside their final place, so that moving them there is a rename.
     with tempfile.TemporaryDirectory(prefix=f".{bench.artifacts.name}-", dir=home, ignore_cleanup_errors=True) as new:
-        argv = tuple(bench.fill(word, ARTIFACTS=new) for word in proof.argv)
-        lines = _run(argv, bench, proof.timeout_s)
+        argv = tuple(bench.fill(word, ARTIFACTS=new) for word in proof.argv_at(bench.scale))
+        began, started, load = datetime.now(timezone.utc), time.monotonic(), os.getloadavg()[0]
+        lines = _run(argv, bench, proof.timeout_at(bench.scale))
+        seconds = time.monotonic() - started
         for name in proof.artifacts:
             _check_artifact(Path(new, name), name)
-        kept = []
-        for name in proof.artifacts:
-            kept.append(bench.artifacts / name)
-            kept[-1].parent.mkdir(parents=True, exist_ok=True)
-            Path(new, name).replace(kept[-1])
+        if proof.bench:
+            at = began.isoformat(timespec="seconds")
+            run = results.Run(at=at, seconds=round(seconds, 3), load=round(load, 2), machine=bench.machine())
+            _seal(Path(new, results.FILE), run, bench.scale)
+        _keep(Path(new), proof.artifacts, bench.artifacts)
     summary = lines[-1] if lines else "exit status 0"
-    return Finding(proof=proof.title, status="ok", summary=summary, artifacts=tuple(str(path) for path in kept))
+    kept = tuple(str(bench.artifacts / name) for name in proof.artifacts)
+    return Finding(proof=proof.title, status="ok", summary=summary, artifacts=kept)
+
+
+def _seal(path: Path, run: results.Run, scale: float) -> None:
+    """Check a bench table and write the circumstances of its run into it.
+
+    Raises:
+        ProofFailed: the table says that it is of another scale.
+        InvalidInput: it is no bench table.
+    """
+    data = path.read_bytes()
+    said = decimal(results.decode(data, path.name).scale)
+    if said != decimal(scale):
+        raise ProofFailed(f"exit status 0, but {path.name} is of scale {said}, and {decimal(scale)} was asked for")
+    path.write_bytes(results.with_run(data, run))
+
+
+def _keep(new: Path, names: tuple[str, ...], home: Path) -> None:
+    """Move what a workload left to its place: the result last, so that it never stands for files not yet there."""
+    for name in sorted(names, key=results.FILE.__eq__):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        Path(new, name).replace(home / name)
 
 
 def _check_artifact(path: Path, name: str) -> None:

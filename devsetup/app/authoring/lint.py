@@ -142,7 +142,7 @@ def _about(sheet: _Sheet, recipe: Recipe) -> Iterator[Finding]:
 
 
 def _sources(sheet: _Sheet, recipe: Recipe) -> Iterator[Finding]:
-    for source in recipe.sources:
+    for source in recipe.possible_sources:
         if not _SHA256.fullmatch(source.sha256):
             message = f"source {source.id} has the sha256 {source.sha256!r}, which is not 64 lower-case hex digits"
             fix = "put in what `sha256sum` prints for the file, after checking it against upstream"

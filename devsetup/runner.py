@@ -52,11 +52,13 @@ class Runner:
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._starting = threading.Lock()  # held until what was started is known, so that `stop` misses nothing
 
     def stop(self) -> None:
         """End, at once, every command that still runs: those of threads that nobody waits for any more."""
-        for process in tuple(self._running):
-            _signal_group(process, signal.SIGKILL)
+        with self._starting:
+            for process in tuple(self._running):
+                _signal_group(process, signal.SIGKILL)
 
     def capture(
         self,
@@ -77,7 +79,7 @@ class Runner:
         Raises:
             MissingProgram: there is no such program.
         """
-        with _started(argv, cwd, env, self._running, merge=False) as process:
+        with self._started(argv, cwd, env, merge=False) as process:
             try:
                 out, err = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
@@ -111,7 +113,7 @@ class Runner:
         """
         tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         timed_out = threading.Event()
-        with _started(argv, cwd, env, self._running, merge=True) as process:
+        with self._started(argv, cwd, env, merge=True) as process:
             watch = _watch(process, timeout_s, timed_out)
             assert process.stdout is not None  # noqa: S101 - PIPE was asked for
             for raw in process.stdout:
@@ -126,6 +128,39 @@ class Runner:
                 watch.cancel()
         return Completed(tuple(argv), 124 if timed_out.is_set() else code, "\n".join(tail))
 
+    @contextlib.contextmanager
+    def _started(
+        self, argv: Sequence[str], cwd: str | None, env: Mapping[str, str] | None, *, merge: bool
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        path = (env if env is not None else os.environ).get("PATH")
+        program = shutil.which(argv[0], path=path)
+        if program is None:
+            raise MissingProgram(f"{argv[0]} was not found", f"looked in {path}")
+        process = None
+        try:
+            with self._starting, _interrupts_held_back():
+                process = subprocess.Popen(
+                    [program, *argv[1:]],
+                    cwd=cwd,
+                    env=dict(env) if env is not None else None,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+                    start_new_session=True,
+                )
+                self._running.add(process)
+            yield process
+        except BaseException:
+            if process is not None:
+                _end(process)
+            raise
+        finally:
+            if process is not None:
+                self._running.discard(process)
+                for pipe in (process.stdout, process.stderr):
+                    if pipe is not None:
+                        pipe.close()
+
     def become(self, argv: Sequence[str], env: Mapping[str, str]) -> int:
         """Run an interactive program in our place, on our terminal, and return its exit status."""
         program = shutil.which(argv[0], path=env.get("PATH"))
@@ -139,45 +174,6 @@ class Runner:
             with contextlib.suppress(KeyboardInterrupt):
                 code = process.wait()
                 return code if code >= 0 else 128 - code
-
-
-@contextlib.contextmanager
-def _started(
-    argv: Sequence[str],
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    running: set[subprocess.Popen[bytes]],
-    *,
-    merge: bool,
-) -> Iterator[subprocess.Popen[bytes]]:
-    path = (env if env is not None else os.environ).get("PATH")
-    program = shutil.which(argv[0], path=path)
-    if program is None:
-        raise MissingProgram(f"{argv[0]} was not found", f"looked in {path}")
-    process = None
-    try:
-        with _interrupts_held_back():
-            process = subprocess.Popen(
-                [program, *argv[1:]],
-                cwd=cwd,
-                env=dict(env) if env is not None else None,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if merge else subprocess.PIPE,
-                start_new_session=True,
-            )
-            running.add(process)
-        yield process
-    except BaseException:
-        if process is not None:
-            _end(process)
-        raise
-    finally:
-        if process is not None:
-            running.discard(process)
-            for pipe in (process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def test_nothing_can_prompt() -> None:
 def test_time_up_ends_the_whole_group(method: str, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {pid}; wait"
-    done = getattr(Runner(), method)(("sh", "-c", script), timeout_s=0.5)
+    done = getattr(Runner(), method)(("sh", "-c", script), timeout_s=2)
     assert done.returncode == 124
     assert not alive(int(pid.read_text()))
 

@@ -42,9 +42,9 @@ def examine(exam: Exam, checks: tuple[Check, ...]) -> tuple[Result, ...]:
     import threading  # noqa: PLC0415 - costs start-up time of commands that only list checks
 
     bench = _Bench(exam, checks)
-    for _ in range(min(_WORKERS, len(checks))):
-        threading.Thread(target=bench.work, daemon=True).start()
     try:
+        for _ in range(min(_WORKERS, len(checks))):
+            threading.Thread(target=bench.work, daemon=True).start()
         while bench.unfinished:
             bench.changed.wait(0.05)
             bench.changed.clear()

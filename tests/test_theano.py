@@ -207,7 +207,7 @@ def test_patches_apply_once_and_alone_and_come_off_again(theano: Home, tmp_path:
     """On the real sdist, with the project's own strict flags, every patch: those for another Python too."""
     tree = theano.tree(tmp_path / "tree")
     facts = machine("debian-13")
-    values = {"facts": facts, "options": RECIPE.choices(facts)}
+    values = {"facts": facts, "options": RECIPE.choices(facts, {"device": "cuda"})}
     diffs = {p.name: check(render(TEXTS[f"patches/theano/{p.name}"], values, name=p.name), name=p.name).text
              for p in RECIPE.patches}  # fmt: skip
     alone = dict(diffs)

@@ -45,12 +45,7 @@ def python_binding(facts: Facts, tree: str, source: Iterable[Step]) -> Iterator[
         tree: where `source` puts the sdist.
         source: steps that fetch, unpack and patch it; they run after the environment is made, since its pip fetches.
     """
-    yield PythonEnv(
-        path=f"{PREFIX}/env",
-        python=f"/usr/bin/python{python_minor(facts)}",
-        requirements=("setuptools==82.0.1", "wheel==0.48.0"),
-        site_packages=site_packages(facts),
-    )
+    yield python_env(facts, ("setuptools==82.0.1", "wheel==0.48.0"))
     yield from source
     pip = (f"{PREFIX}/env/bin/python", "-m", "pip", "install", "--disable-pip-version-check")
     yield Run(
@@ -58,6 +53,26 @@ def python_binding(facts: Facts, tree: str, source: Iterable[Step]) -> Iterator[
         title="compile the Python binding and install it in its environment",
     )
     yield Env(name="PATH", value=f"{PREFIX}/env/bin")
+
+
+def python_env(
+    facts: Facts, requirements: tuple[str, ...], *, path: str = f"{PREFIX}/env", paths: tuple[str, ...] = ()
+) -> PythonEnv:
+    """An environment of the distribution's own Python.
+
+    Args:
+        facts: decide on the interpreter.
+        requirements: pip requirements, pinned.
+        path: where it is made.
+        paths: directories to add to its `sys.path`; see PythonEnv.
+    """
+    return PythonEnv(
+        path=path,
+        python=f"/usr/bin/python{python_minor(facts)}",
+        requirements=requirements,
+        site_packages=site_packages(facts),
+        paths=paths,
+    )
 
 
 def python_minor(facts: Facts) -> str:

@@ -9,7 +9,7 @@ no process and reads no environment; a test runs every recipe on every declared 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -147,6 +147,10 @@ class Context(_Data, frozen=True, kw_only=True):
         if patch.name in self.forced:
             return Verdict(holds=True, because="a remedy asks for it")
         return patch.when.verdict(self.facts, self.options, self.generation)
+
+    def pins(self, table: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
+        """The packages of the first entry, (version specifier, packages), that the distribution's Python meets."""
+        return next(pins for spec, pins in table if When(libraries={"python": spec}).verdict(self.facts).holds)
 
     def text(self, name: str) -> str:
         """A text file that ships with the recipe, such as `workloads/caffe/lenet.py`."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devsetup.building import python_env
 from devsetup.recipe import Check, Context, LinkClosure, Recipe, When, Workload
-from devsetup.steps import PREFIX, Env, PythonEnv, Step, WriteFile
+from devsetup.steps import PREFIX, Env, Step, WriteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,14 +44,7 @@ PROOF_ENV = ("env", "KERAS_BACKEND=jax", "KERAS_HOME=keras")
 
 def steps(ctx: Context) -> Iterator[Step]:
     """The environment, the program that trains, its name on PATH, and the backend for whoever uses the install."""
-    version = ".".join(ctx.facts.library("python").split(".")[:2])
-    pins = next(pins for spec, pins in PINS if When(libraries={"python": spec}).verdict(ctx.facts).holds)
-    yield PythonEnv(
-        path=f"{PREFIX}/env",
-        python=f"/usr/bin/python{version}",
-        requirements=tuple(sorted((*pins, *BESIDE))),
-        site_packages=f"lib/python{version}/site-packages",
-    )
+    yield python_env(ctx.facts, tuple(sorted((*ctx.pins(PINS), *BESIDE))))
     for name in PROGRAM:
         yield WriteFile(path=f"{SHARE}/{name}", content=ctx.text(f"workloads/keras/{name}"))
     yield WriteFile(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devsetup.building import python_minor, site_packages
+from devsetup.building import python_env, site_packages
 from devsetup.recipe import Check, Context, LinkClosure, Recipe, When, Workload
-from devsetup.steps import PREFIX, Env, PythonEnv, Step, WriteFile
+from devsetup.steps import PREFIX, Env, Step, WriteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,13 +24,8 @@ PROGRAM = ("keyvalue.py", "ratio_chart.py", "ratios.py", "stores.py")
 
 def steps(ctx: Context) -> Iterator[Step]:
     """An environment that sees both bindings, with LMDB, and the comparison."""
-    yield PythonEnv(
-        path=f"{PREFIX}/env",
-        python=f"/usr/bin/python{python_minor(ctx.facts)}",
-        requirements=("lmdb==3.0.0",),
-        site_packages=site_packages(ctx.facts),
-        paths=tuple(f"@PREFIX:{name}@/env/{site_packages(ctx.facts)}" for name in ctx.recipe.needs),
-    )
+    bindings = tuple(f"@PREFIX:{name}@/env/{site_packages(ctx.facts)}" for name in ctx.recipe.needs)
+    yield python_env(ctx.facts, ("lmdb==3.0.0",), paths=bindings)
     for name in PROGRAM:
         yield WriteFile(path=f"{SHARE}/{name}", content=ctx.text(f"workloads/keyvalue/{name}"))
     yield Env(name="PATH", value=f"{PREFIX}/env/bin")

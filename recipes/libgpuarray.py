@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devsetup.building import with_library
+from devsetup.building import python_env, with_library
 from devsetup.linking import build_ext, cmake_install, toolkit_libraries, under
 from devsetup.recipe import Context, Import, LinkClosure, Option, Patch, Recipe, When, Workload
-from devsetup.steps import BUILD, JOBS, PREFIX, DebianSource, Env, PythonEnv, Run, Step, UrlSource, WriteFile
+from devsetup.steps import BUILD, JOBS, PREFIX, DebianSource, Env, Run, Step, UrlSource, WriteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,17 +81,10 @@ def steps(ctx: Context) -> Iterator[Step]:
 
 def _source(ctx: Context) -> Iterator[Step]:
     facts, place = ctx.facts, under(PREFIX)
-    version = ".".join(facts.library("python").split(".")[:2])
-    pins = next(pins for spec, pins in PINS if When(libraries={"python": spec}).verdict(facts).holds)
     python = f"{ENV}/bin/python"
     yield from ctx.source(into=TREE)
     yield from ctx.patches(tree=TREE)
-    yield PythonEnv(
-        path=ENV,
-        python=f"/usr/bin/python{version}",
-        requirements=(*pins, SIX),
-        site_packages=f"lib/python{version}/site-packages",
-    )
+    yield python_env(facts, (*ctx.pins(PINS), SIX), path=ENV)
     yield _library(cmake_install(PREFIX, toolkit_libraries(facts)))
     # Division of integers is Python 2's in these files, and Cython 3 reads them as Python 3's unless told.
     yield Run(

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devsetup.building import python_env
 from devsetup.recipe import Check, Context, Import, LinkClosure, Recipe, When, Workload
-from devsetup.steps import PREFIX, Env, PythonEnv, Step, WriteFile
+from devsetup.steps import PREFIX, Env, Step, WriteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,14 +55,7 @@ PINS = (
 
 def steps(ctx: Context) -> Iterator[Step]:
     """The environment, the program that compares, and its name on PATH; R itself is a system package."""
-    version = ".".join(ctx.facts.library("python").split(".")[:2])
-    pins = next(pins for spec, pins in PINS if When(libraries={"python": spec}).verdict(ctx.facts).holds)
-    yield PythonEnv(
-        path=f"{PREFIX}/env",
-        python=f"/usr/bin/python{version}",
-        requirements=tuple(sorted(pins)),
-        site_packages=f"lib/python{version}/site-packages",
-    )
+    yield python_env(ctx.facts, tuple(sorted(ctx.pins(PINS))))
     for name in PROGRAM:
         yield WriteFile(path=f"{SHARE}/{name}", content=ctx.text(f"workloads/r/{name}"))
     yield WriteFile(

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devsetup.building import python_env
 from devsetup.recipe import Check, Context, Generation, LinkClosure, Option, Patch, Recipe, When, Workload
-from devsetup.steps import BUILD, PREFIX, Env, PyPISource, PythonEnv, Run, Step, WriteFile
+from devsetup.steps import BUILD, PREFIX, Env, PyPISource, Run, Step, WriteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,30 +127,19 @@ PATCHES = (
 def steps(ctx: Context) -> Iterator[Step]:
     """Environment first, since its pip fetches the sdist; then source, patches, install, and the proof's server."""
     python = f"{ENV}/bin/python"
-    yield _environment(ctx.facts, ENV, PINS)
+    yield python_env(ctx.facts, tuple(sorted(ctx.pins(PINS))), path=ENV)
     yield from ctx.source(into=TREE)
     yield from ctx.patches(tree=TREE)
     pip = (python, "-m", "pip", "install", "--disable-pip-version-check")
     yield Run(
         argv=(*pip, "--no-index", "--no-deps", "--no-build-isolation", TREE), title="install s3cmd in its environment"
     )
-    yield _environment(ctx.facts, SERVER, SERVER_PINS)
+    yield python_env(ctx.facts, tuple(sorted(ctx.pins(SERVER_PINS))), path=SERVER)
     for name in PROGRAM:
         yield WriteFile(path=f"{SHARE}/{name}", content=ctx.text(f"workloads/s3cmd/{name}"))
     force = "0002-get-force-2.0.patch" if ctx.generation == "2.0" else "0003-get-force-2.2.patch"
     yield WriteFile(path=f"{SHARE}/{GET_FORCE}", content=ctx.text(f"patches/s3cmd/{force}"))
     yield Env(name="PATH", value=f"{ENV}/bin")
-
-
-def _environment(facts: Facts, path: str, choices: tuple[tuple[str, tuple[str, ...]], ...]) -> PythonEnv:
-    version = ".".join(facts.library("python").split(".")[:2])
-    pins = next(pins for spec, pins in choices if When(libraries={"python": spec}).verdict(facts).holds)
-    return PythonEnv(
-        path=path,
-        python=f"/usr/bin/python{version}",
-        requirements=tuple(sorted(pins)),
-        site_packages=f"lib/python{version}/site-packages",
-    )
 
 
 def supports(facts: Facts, _options: Mapping[str, str]) -> str | None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devsetup.building import python_env, site_packages
 from devsetup.recipe import Check, Context, LinkClosure, Option, Patch, Recipe, When, Workload
-from devsetup.steps import BUILD, PREFIX, Env, PyPISource, PythonEnv, Run, Step, WriteFile
+from devsetup.steps import BUILD, PREFIX, Env, PyPISource, Run, Step, WriteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,17 +40,8 @@ NUMPY_2 = "https://numpy.org/doc/stable/numpy_2_0_migration_guide.html"
 
 def steps(ctx: Context) -> Iterator[Step]:
     """Environment first, since its pip fetches the sdist; then source, patches, install."""
-    version = ".".join(ctx.facts.library("python").split(".")[:2])
-    pins = next(pins for spec, pins in PINS if When(libraries={"python": spec}).verdict(ctx.facts).holds)
-    yield PythonEnv(
-        path=f"{PREFIX}/env",
-        python=f"/usr/bin/python{version}",
-        requirements=tuple(sorted((*pins, *BESIDE))),
-        site_packages=f"lib/python{version}/site-packages",
-        paths=(f"@PREFIX:libgpuarray@/env/lib/python{version}/site-packages",)
-        if ctx.options["device"] == "cuda"
-        else (),
-    )
+    pygpu = (f"@PREFIX:libgpuarray@/env/{site_packages(ctx.facts)}",) if ctx.options["device"] == "cuda" else ()
+    yield python_env(ctx.facts, tuple(sorted((*ctx.pins(PINS), *BESIDE))), paths=pygpu)
     yield from ctx.source(into=TREE)
     yield from ctx.patches(tree=TREE)
     pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check")

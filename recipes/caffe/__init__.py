@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devsetup.building import GPU_ARCHS, make
+from devsetup.building import GPU_ARCHS, make, python_env
 from devsetup.recipe import Check, Context, Import, LinkClosure, Option, Recipe, When, Workload
-from devsetup.steps import BUILD, JOBS, PREFIX, DebianSource, Env, PythonEnv, Run, Step, UrlSource, WriteFile
+from devsetup.steps import BUILD, JOBS, PREFIX, DebianSource, Env, Run, Step, UrlSource, WriteFile
 
-from .config import ABSEIL, config, python_version, requirements, site_packages
+from .config import ABSEIL, config, requirements
 from .limits import CUDA, OWN_TOOLKIT, PYCAFFE, supports
 from .patches import GENERATIONS, PATCHES
 
@@ -38,13 +38,7 @@ def steps(ctx: Context) -> Iterator[Step]:
     """Environment first, since pycaffe compiles against its NumPy; then source, patches, make, install."""
     python = ctx.options["python"] == "on"
     if python:
-        yield PythonEnv(
-            path=f"{PREFIX}/env",
-            python=f"/usr/bin/python{python_version(ctx.facts)}",
-            requirements=requirements(ctx),
-            site_packages=site_packages(ctx.facts),
-            paths=("../../../../python",),
-        )
+        yield python_env(ctx.facts, requirements(ctx), paths=("../../../../python",))
     yield from ctx.source(into=TREE)
     yield from ctx.patches(tree=TREE)
     yield WriteFile(path=f"{TREE}/Makefile.config", content=config(ctx))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devsetup.building import python_minor, site_packages
 from devsetup.recipe import Context, When
 from devsetup.steps import PREFIX
 
@@ -51,16 +52,6 @@ def _first(table: tuple[tuple[str, str], ...], facts: Facts, library: str) -> st
     return next(value for spec, value in table if When(libraries={library: spec}).verdict(facts).holds)
 
 
-def python_version(facts: Facts) -> str:
-    """`3.11`: the distribution's Python, which its Boost.Python is built for."""
-    return ".".join(facts.library("python").split(".")[:2])
-
-
-def site_packages(facts: Facts) -> str:
-    """The environment's site-packages, relative to the environment."""
-    return f"lib/python{python_version(facts)}/site-packages"
-
-
 def requirements(ctx: Context) -> tuple[str, ...]:
     """The pinned Python packages, protobuf's runtime among them."""
     text = ctx.text(f"workloads/caffe/{_first(PINS, ctx.facts, 'python')}")
@@ -78,7 +69,7 @@ def config(ctx: Context) -> str:
     if standard:
         lines += [f"CXXFLAGS += -std={standard}", f"NVCCFLAGS += -std={standard}"]
     if options["python"] == "on":
-        version = python_version(facts)
+        version = python_minor(facts)  # which the distribution's Boost.Python is built for
         core = "core" if any(each.startswith("numpy==1.") for each in requirements(ctx)) else "_core"
         numpy = f"{PREFIX}/env/{site_packages(facts)}/numpy/{core}/include"
         lines.append(f"PYTHON_LIBRARIES := boost_python{version.replace('.', '')}")

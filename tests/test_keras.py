@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 from makefiles.harness import LOADER
 from msgspec.structs import replace
+from test_real import Home
 
 from devsetup import results
 from devsetup.errors import Refused
@@ -78,27 +77,15 @@ def test_a_machine_that_cannot_is_told_why(facts: Facts, reason: str) -> None:
 # The rest is real: the environment, trainings, kills.
 
 
-class Home:
+class Installed(Home):
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         (path / "user").mkdir()
 
     @property
     def env(self) -> dict[str, str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("DEVSETUP", "KERAS", "JAX"))}
+        env = {name: value for name, value in super().env.items() if not name.startswith(("KERAS", "JAX"))}
         return {**env, "DEVSETUP_HOME": str(self.path / "home"), "HOME": str(self.path / "user")}
-
-    def run(self, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "devsetup", *argv],
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr[-4000:]
-        return done
 
     @property
     def prefix(self) -> Path:
@@ -120,14 +107,14 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def keras(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    home = Home(tmp_path_factory.mktemp("keras"))
+def keras(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    home = Installed(tmp_path_factory.mktemp("keras"))
     home.run("install", "keras", "-y")
     return home
 
 
 @pytest.mark.real
-def test_the_table_and_the_curves_of_the_proof(keras: Home) -> None:
+def test_the_table_and_the_curves_of_the_proof(keras: Installed) -> None:
     result = results.decode(keras.artifact("result.json").encode(), "result.json")
     here = {row.what: row.here for row in result.rows}
     note = {row.what: row.note for row in result.rows if row.note}
@@ -144,7 +131,7 @@ def test_the_table_and_the_curves_of_the_proof(keras: Home) -> None:
 
 
 @pytest.mark.real
-def test_it_fails_when_there_is_nothing_to_learn(keras: Home, tmp_path: Path) -> None:
+def test_it_fails_when_there_is_nothing_to_learn(keras: Installed, tmp_path: Path) -> None:
     done = keras.train("--out", tmp_path, "--scale", "0.2", "--shuffle-stars", code=1)
     assert "was to be reached" in done.stderr
     assert json.loads((tmp_path / "result.json").read_text())["scale"] == 0.2
@@ -158,7 +145,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.real
-def test_killed_and_run_again_it_gives_the_same_as_in_one_go(keras: Home, tmp_path: Path) -> None:
+def test_killed_and_run_again_it_gives_the_same_as_in_one_go(keras: Installed, tmp_path: Path) -> None:
     arguments = ("--scale", "0.05", "--epochs", "6")
     keras.train("--out", tmp_path / "whole", *arguments)
     cut = tmp_path / "cut"
@@ -181,7 +168,7 @@ def test_killed_and_run_again_it_gives_the_same_as_in_one_go(keras: Home, tmp_pa
 
 
 @pytest.mark.real
-def test_a_full_disk_and_other_checkpoints_are_told_and_nothing_is_lost(keras: Home, tmp_path: Path) -> None:
+def test_a_full_disk_and_other_checkpoints_are_told_and_nothing_is_lost(keras: Installed, tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk: writing fails in the middle, as it does there."""
     import resource
 
@@ -207,7 +194,7 @@ def test_a_full_disk_and_other_checkpoints_are_told_and_nothing_is_lost(keras: H
 
 
 @pytest.mark.real
-def test_ratings_of_the_users_own_through_devsetup_run(keras: Home, tmp_path: Path) -> None:
+def test_ratings_of_the_users_own_through_devsetup_run(keras: Installed, tmp_path: Path) -> None:
     (tmp_path / "training_set").mkdir()
     for film in range(1, 41):
         lines = [f"{user},{1 + (film + user) % 5},2005-{1 + user % 12:02}-{1 + film % 28:02}" for user in range(1, 51)]
@@ -239,7 +226,7 @@ print(json.dumps(told))
 """
 
 
-def ask(keras: Home, code: str, *argv: str, env: dict[str, str] | None = None) -> Any:
+def ask(keras: Installed, code: str, *argv: str, env: dict[str, str] | None = None) -> Any:
     """What a script that imports the workload's modules prints, as JSON."""
     words = [keras.prefix / "env/bin/python", "-W", "error::DeprecationWarning", "-c", code, *argv]
     share = keras.prefix / "share/devsetup"
@@ -250,7 +237,7 @@ def ask(keras: Home, code: str, *argv: str, env: dict[str, str] | None = None) -
 
 @pytest.mark.real
 @pytest.mark.parametrize("block", [10, 1 << 20])
-def test_every_format_gives_the_same_ratings(keras: Home, tmp_path: Path, block: int) -> None:
+def test_every_format_gives_the_same_ratings(keras: Installed, tmp_path: Path, block: int) -> None:
     """Users 7, 7, 12; films 3, 9, 3; of 2005-09-06, two days later and 2004-02-29."""
     texts = {
         "combined_data_1.txt": "3:\n7,4,2005-09-06\n12,1,2004-02-29\n9:\n7,5,2005-09-08\n",
@@ -268,7 +255,7 @@ def test_every_format_gives_the_same_ratings(keras: Home, tmp_path: Path, block:
 
 @pytest.mark.real
 @pytest.mark.parametrize("block", [10, 1 << 20])
-def test_a_wrong_file_is_told_with_line_and_text(keras: Home, tmp_path: Path, block: int) -> None:
+def test_a_wrong_file_is_told_with_line_and_text(keras: Installed, tmp_path: Path, block: int) -> None:
     csv = "userId,movieId,rating,timestamp\n"
     cases: dict[str, tuple[bytes, str]] = {
         "six.txt": (b"3:\n7,4,2005-09-06\n7,6,2005-09-06\n", "line 3: saw '7,6,2005-09-06'"),
@@ -323,7 +310,7 @@ print(json.dumps(told))
 
 
 @pytest.mark.real
-def test_the_worlds_floor_is_the_error_of_one_who_knows_it(keras: Home) -> None:
+def test_the_worlds_floor_is_the_error_of_one_who_knows_it(keras: Installed) -> None:
     told = ask(keras, WORLD)
     assert told["count"] == told["pairs"] >= 780_000
     assert told["same"]
@@ -368,7 +355,7 @@ print(json.dumps(told))
 
 
 @pytest.mark.real
-def test_cut_within_an_epoch_it_gives_the_same_too(keras: Home, tmp_path: Path) -> None:
+def test_cut_within_an_epoch_it_gives_the_same_too(keras: Installed, tmp_path: Path) -> None:
     env = {"PATH": "/usr/bin:/bin", "KERAS_HOME": str(tmp_path / "keras")}
     whole, place, cut = ask(keras, CUT, str(tmp_path), env=env)
     assert place == [0, 3 * 24_000], "it was not cut within an epoch"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from homes import ROOT, mounted
 from msgspec.structs import replace
+from test_real import Home
 
 from devsetup.errors import Refused
 from devsetup.facts import Facts, Library
@@ -184,32 +184,16 @@ def test_a_scale_that_is_no_size_is_a_wrong_command_line(scale: str, tmp_path: P
     assert "--scale" in done.stderr
 
 
-class Installed:
+class Installed(Home):
     """`devsetup install r`, for real."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    def run(self, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVSETUP")}
-        done = subprocess.run(
-            [sys.executable, "-m", "devsetup", *argv],
-            env={**kept, "DEVSETUP_HOME": str(self.home)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr[-4000:]
-        return done
 
     @property
     def python(self) -> Path:
-        (prefix,) = (self.home / "store").iterdir()
+        (prefix,) = (self.path / "store").iterdir()
         return prefix / "env/bin/python"
 
     def result(self) -> dict[str, object]:
-        (path,) = (self.home / "receipts").glob("r-4-*/result.json")
+        (path,) = (self.path / "receipts").glob("r-4-*/result.json")
         rows = json.loads(path.read_text())["rows"]
         return {row["what"]: row["here"] for row in rows}
 
@@ -232,7 +216,7 @@ def test_the_note_holds_in_all_three(r: Installed) -> None:
     assert gaps > 2  # type: ignore[operator]
     assert found["levels with odd characters that are equal in all three"] == 37
     assert found["of those, columns that end up with another's name"] > 1  # type: ignore[operator]
-    (picture,) = (r.home / "receipts").glob("r-4-*/onehot.svg")
+    (picture,) = (r.path / "receipts").glob("r-4-*/onehot.svg")
     assert ET.parse(picture).getroot().tag.endswith("svg")  # noqa: S314 - our own file
 
 

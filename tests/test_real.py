@@ -18,14 +18,20 @@ pytestmark = pytest.mark.real
 
 
 class Home:
+    """A home in which real things are installed."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVSETUP")}
+        return {**kept, "DEVSETUP_HOME": str(self.path)}
+
     def run(self, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("DEVSETUP")}
         done = subprocess.run(
             [sys.executable, "-m", "devsetup", *argv],
-            env={**env, "DEVSETUP_HOME": str(self.path)},
+            env=self.env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

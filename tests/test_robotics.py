@@ -17,6 +17,7 @@ import pytest
 from homes import ROOT
 from makefiles.harness import LOADER
 from msgspec.structs import replace
+from test_real import Home
 
 from devsetup.errors import Refused
 from devsetup.facts import Facts, Library
@@ -256,32 +257,16 @@ def test_a_scale_that_is_no_size_is_a_wrong_command_line(scale: str, tmp_path: P
 # The real thing.
 
 
-class Installed:
+class Installed(Home):
     """`devsetup install robotics`, for real."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    def run(self, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVSETUP")}
-        done = subprocess.run(
-            [sys.executable, "-m", "devsetup", *argv],
-            env={**kept, "DEVSETUP_HOME": str(self.home)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr[-4000:]
-        return done
 
     @property
     def prefix(self) -> Path:
-        (found,) = (self.home / "store").iterdir()
+        (found,) = (self.path / "store").iterdir()
         return found
 
     def artifact(self, name: str) -> bytes:
-        (path,) = (self.home / "receipts").glob(f"robotics-*/{name}")
+        (path,) = (self.path / "receipts").glob(f"robotics-*/{name}")
         return path.read_bytes()
 
 

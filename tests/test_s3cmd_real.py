@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from homes import ROOT
 from makefiles.harness import LOADER
+from test_real import Home
 
 from devsetup.planner import Wish, make_plan
 from devsetup.steps import PythonEnv
@@ -28,37 +29,25 @@ SMALL = "0.05"
 pytestmark = pytest.mark.real
 
 
-class Installed:
+class Installed(Home):
     """`devsetup install s3cmd`, for real."""
 
-    def __init__(self, home: Path, version: str) -> None:
-        self.home, self.version = home, version
-
-    def run(self, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVSETUP")}
-        done = subprocess.run(
-            [sys.executable, "-m", "devsetup", *argv],
-            env={**kept, "DEVSETUP_HOME": str(self.home)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr[-4000:]
-        return done
+    def __init__(self, path: Path, version: str) -> None:
+        super().__init__(path)
+        self.version = version
 
     @property
     def prefix(self) -> Path:
-        (found,) = (self.home / "store").iterdir()
+        (found,) = (self.path / "store").iterdir()
         return found
 
     def rows(self) -> dict[str, object]:
-        (path,) = (self.home / "receipts").glob("s3cmd-2-*/result.json")
+        (path,) = (self.path / "receipts").glob("s3cmd-2-*/result.json")
         return {row["what"]: row["here"] for row in json.loads(path.read_text())["rows"]}
 
     def tree(self, into: Path) -> Path:
         """The sdist, unpacked."""
-        (archive,) = (self.home / "downloads").glob(f"*/s3cmd-{self.version}.tar.gz")
+        (archive,) = (self.path / "downloads").glob(f"*/s3cmd-{self.version}.tar.gz")
         return unpacked(archive, into)
 
     def workload(self, out: Path, program: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -87,7 +76,7 @@ def s3cmd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made = Installed(tmp_path_factory.mktemp("home"), request.param)
     made.run("install", "s3cmd", "--option", f"version={request.param}", "-y")
     yield made
-    shutil.rmtree(made.home)
+    shutil.rmtree(made.path)
 
 
 def test_every_phase_passed_and_the_errno_was_there_before_the_patch(s3cmd: Installed) -> None:
@@ -107,7 +96,7 @@ def test_every_phase_passed_and_the_errno_was_there_before_the_patch(s3cmd: Inst
     assert re.search(r"Invalid argument.*; exit status " + ("0$" if s3cmd.version == "2.0.0" else "[1-9]"), before)
     for what in ("get --force, with the patch", "sync, without the patch", "sync, with the patch"):
         assert rows[f"truncation refused: {what}"] == "content replaced"
-    (picture,) = (s3cmd.home / "receipts").glob("s3cmd-2-*/sync.svg")
+    (picture,) = (s3cmd.path / "receipts").glob("s3cmd-2-*/sync.svg")
     assert ET.parse(picture).getroot().tag.endswith("svg")  # noqa: S314 - our own file
 
 
@@ -173,7 +162,7 @@ def test_verify_takes_a_size_and_uninstall_leaves_nothing(s3cmd: Installed) -> N
     assert s3cmd.rows()["files"] == 24
     assert s3cmd.version in s3cmd.run("run", "s3cmd", "--", "s3cmd", "--config=/dev/null", "--version").stdout
     s3cmd.run("uninstall", "s3cmd", "-y")
-    assert not list((s3cmd.home / "store").iterdir())
+    assert not list((s3cmd.path / "store").iterdir())
 
 
 # The note's own: s3cmd 1.0, which needs Python 2.

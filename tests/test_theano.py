@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from makefiles.harness import LOADER
 from msgspec.structs import replace
+from test_real import Home
 
 from devsetup.errors import Refused
 from devsetup.facts import Facts, Library
@@ -116,22 +115,10 @@ def test_every_patch_says_why_and_where_upstream_explains_it() -> None:
 # The rest is real: the sdist, pip, the compiler.
 
 
-class Home:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def run(self, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("DEVSETUP")}
-        done = subprocess.run(
-            [sys.executable, "-m", "devsetup", *argv],
-            env={**env, "DEVSETUP_HOME": str(self.path / "home"), "HOME": str(self.path / "user")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr[-4000:]
-        return done
+class Installed(Home):
+    @property
+    def env(self) -> dict[str, str]:
+        return {**super().env, "DEVSETUP_HOME": str(self.path / "home"), "HOME": str(self.path / "user")}
 
     @property
     def prefix(self) -> Path:
@@ -155,15 +142,15 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def theano(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    home = Home(tmp_path_factory.mktemp("theano"))
+def theano(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    home = Installed(tmp_path_factory.mktemp("theano"))
     (home.path / "user").mkdir()
     home.run("install", "theano", "-y")
     return home
 
 
 @pytest.mark.real
-def test_every_proof_passed_and_named_the_blas(theano: Home) -> None:
+def test_every_proof_passed_and_named_the_blas(theano: Installed) -> None:
     (receipt,) = json.loads(theano.run("install", "theano", "--json").stdout)["receipts"]
     assert [proof["status"] for proof in receipt["proofs"]] == ["ok", "ok", "ok", "ok"]
     (source,) = receipt["sources"]
@@ -180,20 +167,20 @@ def test_every_proof_passed_and_named_the_blas(theano: Home) -> None:
 
 
 @pytest.mark.real
-def test_nothing_was_left_in_the_users_home(theano: Home) -> None:
+def test_nothing_was_left_in_the_users_home(theano: Installed) -> None:
     assert list((theano.path / "user").glob(".theano*")) == []
     assert not list((theano.path / "home/build").iterdir())
 
 
 @pytest.mark.real
-def test_the_workload_fails_on_shuffled_labels(theano: Home, tmp_path: Path) -> None:
+def test_the_workload_fails_on_shuffled_labels(theano: Installed, tmp_path: Path) -> None:
     done = theano.script("train.py", "--blas", "openblas", "--out", tmp_path, "--shuffle-labels")
     assert done.returncode == 1
     assert "bar 0.9: below" in done.stderr
 
 
 @pytest.mark.real
-def test_another_blas_than_asked_for_and_no_compiler_are_noticed(theano: Home, tmp_path: Path) -> None:
+def test_another_blas_than_asked_for_and_no_compiler_are_noticed(theano: Installed, tmp_path: Path) -> None:
     done = theano.script("linked.py", "reference")
     assert done.returncode == 1
     assert "reference was asked for, and libopenblas.so.0 is " in done.stderr
@@ -203,7 +190,7 @@ def test_another_blas_than_asked_for_and_no_compiler_are_noticed(theano: Home, t
 
 
 @pytest.mark.real
-def test_patches_apply_once_and_alone_and_come_off_again(theano: Home, tmp_path: Path) -> None:
+def test_patches_apply_once_and_alone_and_come_off_again(theano: Installed, tmp_path: Path) -> None:
     """On the real sdist, with the project's own strict flags, every patch: those for another Python too."""
     tree = theano.tree(tmp_path / "tree")
     facts = machine("debian-13")
@@ -228,7 +215,7 @@ def applied(tree: Path, diff: str, *flags: str) -> bool:
 
 
 @pytest.mark.real
-def test_the_patch_command_knows_the_sdist(theano: Home, tmp_path: Path) -> None:
+def test_the_patch_command_knows_the_sdist(theano: Installed, tmp_path: Path) -> None:
     tree = str(theano.tree(tmp_path / "tree"))
     theano.run("patch", "theano", "--tree", tree)
     shown = theano.run("patch", "theano", "--tree", tree, "--check").stdout
@@ -238,7 +225,7 @@ def test_the_patch_command_knows_the_sdist(theano: Home, tmp_path: Path) -> None
 
 
 @pytest.mark.real
-def test_the_unpatched_sdist_does_not_even_import(theano: Home, tmp_path: Path) -> None:
+def test_the_unpatched_sdist_does_not_even_import(theano: Installed, tmp_path: Path) -> None:
     """What the patches are for."""
     tree = theano.tree(tmp_path / "tree")
     done = subprocess.run(
@@ -254,7 +241,7 @@ def test_the_unpatched_sdist_does_not_even_import(theano: Home, tmp_path: Path) 
 
 
 @pytest.mark.real
-def test_verify_repeats_it_and_uninstall_leaves_nothing(theano: Home) -> None:
+def test_verify_repeats_it_and_uninstall_leaves_nothing(theano: Installed) -> None:
     theano.run("verify", "theano")
     version = theano.run("run", "theano", "--", "python", "-c", "import sys; print(sys.prefix)").stdout
     assert version.strip() == str(theano.prefix / "env")

@@ -10,8 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from debian_root import Pristine, Root
 from failing import Taken, causes
-from test_chroot import Root
 
 # The last mount shares what apt fetched, which its own settings in a bare root would remove.
 MOUNTS = """set -e
@@ -120,10 +120,10 @@ def ended(failure: Failure, here: Layer, *, setting: str = "set -e\n") -> None:
     here.works("\n".join((f"{setting}{failure.mounts}", taken, failure.then, failure.script)))
 
 
-def bare(place: Path, release: str = "bookworm") -> Layer:
+def bare_debian(place: Path, pristine: Pristine) -> Layer:
     """A root with python3, sudo and apt's lists, and no compiler."""
-    made = Root(place / "base", release)
-    made.make()
+    made = Root(place / "base", "bookworm")
+    made.make(pristine)
     for name, text in SETTINGS.items():
         (made.path / name).write_text(text)
     (made.path / "etc/apt/apt.conf.d/docker-clean").unlink(missing_ok=True)

@@ -13,8 +13,17 @@ import sys
 import tarfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from debian_root import Pristine, bootstrap
+from filelock import FileLock
+from spreading import Spread, in_groups
+from xdist.remote import Producer
+
+if TYPE_CHECKING:
+    from bare_root import Layer
+    from real_caffe import Caffe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,6 +115,48 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--refresh", action="store_true", help="rewrite the golden files under tests/plans")
     parser.addoption("--broken", default="all", help="what tests/test_self_repair.py breaks: one of its names, or all")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # we are one of xdist's workers
+        items[:] = in_groups(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread | None:
+    return Spread(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pristine:
+    """Debian releases, each made once for the whole run, whichever worker asks first."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base if worker_id == "master" else base.parent) / "debian"
+    place.mkdir(exist_ok=True)
+
+    def made(release: str) -> Path:
+        path = place / release
+        with FileLock(place / f"{release}.lock"):
+            if not path.exists():
+                bootstrap(release, path)
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory, pristine: Pristine) -> Layer:
+    """What the layers of all remedies lie on: its package lists and the packages that it fetched are theirs too."""
+    from bare_root import bare_debian
+
+    return bare_debian(tmp_path_factory.mktemp("bare"), pristine)
+
+
+@pytest.fixture(scope="session")
+def caffe(tmp_path_factory: pytest.TempPathFactory) -> Caffe:
+    """Built and installed here by devsetup's command line; a test that changes it changes it back."""
+    from real_caffe import Caffe
+
+    return Caffe(tmp_path_factory.mktemp("caffe") / "home")
 
 
 def tarball(files: dict[str, str], top: str = "hello-1.0") -> bytes:

@@ -1,4 +1,4 @@
-"""The forms of a plan at full size: Caffe by the script, and images built by buildah.
+"""The forms of a plan at full size: Caffe by the script, beside devsetup's own; and images built by buildah.
 
 Run with `./dev test --all`, `-m real` or `-m chroot` (Caffe in a container); takes minutes and needs root.
 """
@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from conftest import Hello
 from msgspec import structs
+from real_caffe import Caffe
 from rendering import (
     NETWORK,
     check_verbatim,
     contents,
     differences,
-    install,
     run_script,
     trace,
     verbatim_plan,
@@ -32,49 +32,57 @@ from devsetup.render.containerfile import containerfile
 from devsetup.render.shell import shell
 from devsetup.steps import Env
 
+images = pytest.mark.xdist_group("images")  # in a store of their own, with one base
 
-class Done:
-    """Caffe made twice in the same place: by devsetup, then by its script."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+class Scripted:
+    """Caffe made by the script of its plan, in the place where devsetup made it before.
+
+    The same place for both, so that the paths that files embed are the same too.
+    """
+
+    def __init__(self, caffe: Caffe, root: Path) -> None:
+        self.trace = root / "trace"
         self.home = root / "home"
-        here = workspace(self.home)
-        self.by_devsetup = install(here, "caffe", jobs=2)
-        # The same place for both, so that the paths that files embed are the same too.
-        self.home.rename(root / "by-devsetup")
         script = root / "caffe.sh"
-        script.write_text(shell(here.plan(Wish(names=("caffe",)))))
-        self.run = run_script(script, self.home, DEVSETUP_JOBS="2", DEVSETUP_TRACE=str(root / "trace"))
+        script.write_text(shell(workspace(caffe.path).plan(Wish(names=("caffe",)))))
+        by_devsetup = caffe.path.rename(root / "by-devsetup")
+        try:
+            self.run = run_script(script, caffe.path, DEVSETUP_JOBS=str(caffe.jobs), DEVSETUP_TRACE=str(self.trace))
+            caffe.path.rename(self.home)
+        finally:
+            by_devsetup.rename(caffe.path)
+
+    @property
+    def prefix(self) -> Path:
+        (found,) = (self.home / "store").iterdir()
+        return found
 
 
 @pytest.fixture(scope="module")
-def caffe(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    return Done(tmp_path_factory.mktemp("forms"))
+def scripted(caffe: Caffe, tmp_path_factory: pytest.TempPathFactory) -> Scripted:
+    return Scripted(caffe, tmp_path_factory.mktemp("forms"))
 
 
 @pytest.mark.real
-def test_the_script_builds_and_proves_caffe_without_devsetup(caffe: Done) -> None:
-    assert caffe.run.returncode == 0, caffe.run.stderr[-4000:]
-    assert "==> proof: train a LeNet" in caffe.run.stdout
-    assert "caffe-1.0-" in caffe.run.stdout.splitlines()[-2]
-    (prefix,) = (caffe.home / "store").iterdir()
-    result = json.loads((caffe.home / "receipts" / prefix.name / "result.json").read_text())
+def test_the_script_builds_and_proves_caffe_without_devsetup(scripted: Scripted) -> None:
+    assert scripted.run.returncode == 0, scripted.run.stderr[-4000:]
+    assert "==> proof: train a LeNet" in scripted.run.stdout
+    assert "caffe-1.0-" in scripted.run.stdout.splitlines()[-2]
+    result = json.loads((scripted.home / "receipts" / scripted.prefix.name / "result.json").read_text())
     assert result["accuracy"] >= result["bar"]
 
 
 @pytest.mark.real
-def test_the_script_ran_the_commands_that_devsetup_ran(caffe: Done) -> None:
-    assert len(caffe.by_devsetup) > 20
-    assert trace(caffe.root / "trace") == caffe.by_devsetup
+def test_the_script_ran_the_commands_that_devsetup_ran(scripted: Scripted, caffe: Caffe) -> None:
+    assert len(caffe.commands) > 20
+    assert trace(scripted.trace) == caffe.commands
 
 
 @pytest.mark.real
-def test_both_prefixes_hold_the_same_files(caffe: Done) -> None:
-    (prefix,) = (caffe.home / "store").iterdir()
-    ours = contents(caffe.root / "by-devsetup/store" / prefix.name)
-    assert len(ours) > 1000
-    assert differences(contents(prefix), ours) == []
+def test_both_prefixes_hold_the_same_files(scripted: Scripted, caffe: Caffe) -> None:
+    assert len(caffe.contents) > 1000
+    assert differences(contents(scripted.prefix), caffe.contents) == []
 
 
 class Builder:
@@ -140,6 +148,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
     shutil.rmtree(made.root, ignore_errors=True)
 
 
+@images
 @pytest.mark.real
 def test_an_image_of_a_small_recipe_is_built_and_works(builder: Builder, hello: Hello) -> None:
     plan = workspace(hello.home, hello.catalogue).plan(Wish(names=("hello",)))
@@ -159,6 +168,7 @@ def test_an_image_of_a_small_recipe_is_built_and_works(builder: Builder, hello: 
     ]
 
 
+@images
 @pytest.mark.real
 def test_hostile_texts_arrive_as_they_are(builder: Builder) -> None:
     odd = "\"quoted\" $HOME ${x} \\ {{ y }} 'single'"
@@ -174,6 +184,7 @@ def test_hostile_texts_arrive_as_they_are(builder: Builder) -> None:
     builder.run("rm", container)
 
 
+@images
 @pytest.mark.real
 def test_what_did_not_change_comes_from_the_cache(builder: Builder, hello: Hello) -> None:
     here = workspace(hello.home, hello.catalogue)
@@ -183,6 +194,7 @@ def test_what_did_not_change_comes_from_the_cache(builder: Builder, hello: Hello
     assert again.count("Using cache") > 8
 
 
+@images
 @pytest.mark.real
 def test_an_image_whose_proof_fails_is_not_built(builder: Builder, hello: Hello) -> None:
     (hello.catalogue / "workloads/hello/work.sh").write_text("exit 3\n")
@@ -191,6 +203,7 @@ def test_an_image_whose_proof_fails_is_not_built(builder: Builder, hello: Hello)
         builder.build(text, "broken")
 
 
+@images
 @pytest.mark.chroot
 def test_caffe_is_built_and_proved_in_an_image(builder: Builder, tmp_path: Path) -> None:
     plan = workspace(tmp_path / "home").plan(Wish(names=("caffe",)), "debian-12")

@@ -1,6 +1,7 @@
 """Caffe for real on this machine: built from source, proven by training, used, verified, removed.
 
-Run with `./dev test --all` or `-m real`; takes a few minutes and installs system packages.
+Run with `./dev test --all` or `-m real`; takes a few minutes and installs system packages. The install is also what
+test_forms_real.py compares its script's with.
 """
 
 from __future__ import annotations
@@ -44,13 +45,6 @@ class Home:
         found = json.loads(self.run(*argv, "--json").stdout)
         assert found["schema"] == 1
         return found  # type: ignore[no-any-return]
-
-
-@pytest.fixture(scope="module")
-def caffe(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    home = Home(tmp_path_factory.mktemp("home"))
-    home.run("install", "caffe", "-y")
-    return home
 
 
 def receipt(home: Home) -> dict[str, object]:

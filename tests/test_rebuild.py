@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from devsetup.store import Store
 
 
 @pytest.fixture
-def world(hello: Hello) -> Hello:
+def world(hello: Hello) -> Iterator[Hello]:
     """`hello` is installed. Files beside its catalogue, not in its plan, make the next build fail or wait."""
     hello.gate(
         f"test ! -e {hello.root}/broken || exit 1\n"
@@ -36,7 +37,8 @@ def world(hello: Hello) -> Hello:
     work.write_text(f"test ! -e {hello.root}/useless || exit 1\n{work.read_text()}")
     done = hello.run("install", "hello", "-y")
     assert done.returncode == 0, done.stderr
-    return hello
+    yield hello
+    (hello.root / "slow").unlink(missing_ok=True)  # a build whose devsetup was killed would wait for ever
 
 
 def prefix_of(world: Hello) -> Path:

@@ -10,12 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
-from bare_root import ALL, Failure, Layer, bare, ended
+from bare_root import ALL, Failure, Layer, ended
 from failing import LOADER, Taken, causes
 
 from devsetup.symptom import Symptom
 
-pytestmark = pytest.mark.chroot
+pytestmark = [pytest.mark.chroot, pytest.mark.xdist_group("remedies")]
 
 INSTALL = "apt-get install -y -qq --no-install-recommends"
 C = ("a.c", "int main(void) { return 0; }\n")
@@ -231,14 +231,13 @@ PYTHON = (
 
 
 @pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Layer]:
+def roots(tmp_path_factory: pytest.TempPathFactory, bare: Layer) -> dict[str, Layer]:
     place = tmp_path_factory.mktemp("roots")
-    plain = bare(place)
-    building = plain.on_top(place / "building")
+    building = bare.on_top(place / "building")
     building.works(f"{INSTALL} gcc g++ libc6-dev make")
     developing = building.on_top(place / "developing")
     developing.works(f"{INSTALL} pkg-config cmake")
-    return {"bare": plain, "building": building, "developing": developing}
+    return {"bare": bare, "building": building, "developing": developing}
 
 
 @pytest.mark.parametrize("failure", [*TOOLS, *FOUND, *COMPILING, *LOADING, *PYTHON], ids=str)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bare_root import Failure, Layer, Taken, bare, ended
+from bare_root import Failure, Layer, Taken, ended
 from test_symptoms_caffe import MAKEFILE
 
-pytestmark = pytest.mark.chroot
+pytestmark = [pytest.mark.chroot, pytest.mark.xdist_group("remedies")]
 
 HDF5 = '#include "hdf5.h"\n#include "hdf5_hl.h"\nint main() { return H5open() < 0; }\n'
 OPENCV = "#include <opencv2/core/core.hpp>\nint main() { return cv::Mat().rows; }\n"
@@ -110,9 +110,9 @@ FAILURES = (
 
 
 @pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Layer]:
+def roots(tmp_path_factory: pytest.TempPathFactory, bare: Layer) -> dict[str, Layer]:
     place = tmp_path_factory.mktemp("roots")
-    building = bare(place).on_top(place / "building")
+    building = bare.on_top(place / "building")
     building.works("apt-get install -y -qq --no-install-recommends g++ make")
     caffe = building.on_top(place / "caffe")
     caffe.works(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bare_root import Failure, Layer, Taken, bare, ended
+from bare_root import Failure, Layer, Taken, ended
 
-pytestmark = pytest.mark.chroot
+pytestmark = [pytest.mark.chroot, pytest.mark.xdist_group("remedies")]
 
 SETUP = ("thing/setup.py", "from setuptools import setup\nsetup(name='thing', version='2')\n")
 EXTENSION = """#include <Python.h>
@@ -103,9 +103,9 @@ FAILURES = (
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+def python(tmp_path_factory: pytest.TempPathFactory, bare: Layer) -> Layer:
     place = tmp_path_factory.mktemp("roots")
-    made = bare(place).on_top(place / "python")
+    made = bare.on_top(place / "python")
     made.works("apt-get install -y -qq --no-install-recommends gcc libc6-dev make python3-dev python3-venv")
     made.works("python3 -m venv /root/v")
     return made

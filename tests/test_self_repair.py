@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from test_chroot import CHECKOUT, Root
+from debian_root import CHECKOUT, Pristine, Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,9 +83,9 @@ def broken(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, broken: tuple[str, ...]) -> Root:
+def root(tmp_path_factory: pytest.TempPathFactory, broken: tuple[str, ...], pristine: Pristine) -> Root:
     made = Root(tmp_path_factory.mktemp("broken") / "root", "bookworm")
-    made.make()
+    made.make(pristine)
     catalogue = made.path / "catalogue"
     for name in ("recipes", "patches", "workloads", "hosts", "symptoms"):
         shutil.copytree(CHECKOUT / name, catalogue / name, ignore=shutil.ignore_patterns("__pycache__"))

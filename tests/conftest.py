@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import pytest
 from debian_root import Pristine, bootstrap
 from filelock import FileLock
-from spreading import Spread, in_groups
-from xdist.remote import Producer
 
 if TYPE_CHECKING:
     from bare_root import Layer
     from real_caffe import Caffe
 
 ROOT = Path(__file__).resolve().parent.parent
+
+pytest_plugins = ("spreading",)
 
 HELLO_C = """#include <stdio.h>
 #include "greet.h"
@@ -115,15 +115,6 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--refresh", action="store_true", help="rewrite the golden files under tests/plans")
     parser.addoption("--broken", default="all", help="what tests/test_self_repair.py breaks: one of its names, or all")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # we are one of xdist's workers
-        items[:] = in_groups(items)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread | None:
-    return Spread(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

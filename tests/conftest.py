@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from compiler_cache import CompilerCache
 from debian_root import Pristine, bootstrap
 from filelock import FileLock
 
@@ -118,15 +119,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def pristine(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pristine:
-    """Debian releases, each made once for the whole run, whichever worker asks first."""
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A directory of this run that all its workers see."""
     base = tmp_path_factory.getbasetemp()
-    place = (base if worker_id == "master" else base.parent) / "debian"
+    place = (base if worker_id == "master" else base.parent) / "shared"
     place.mkdir(exist_ok=True)
+    return place
+
+
+@pytest.fixture(scope="session")
+def compiler_cache(shared: Path) -> CompilerCache:
+    with FileLock(shared / "ccache.lock"):
+        return CompilerCache(shared / "ccache")
+
+
+@pytest.fixture(scope="session")
+def pristine(shared: Path) -> Pristine:
+    """Debian releases, each made once for the whole run, whichever worker asks first."""
 
     def made(release: str) -> Path:
-        path = place / release
-        with FileLock(place / f"{release}.lock"):
+        path = shared / release
+        with FileLock(shared / f"{release}.lock"):
             if not path.exists():
                 bootstrap(release, path)
         return path
@@ -143,11 +156,11 @@ def bare(tmp_path_factory: pytest.TempPathFactory, pristine: Pristine) -> Layer:
 
 
 @pytest.fixture(scope="session")
-def caffe(tmp_path_factory: pytest.TempPathFactory) -> Caffe:
+def caffe(tmp_path_factory: pytest.TempPathFactory, compiler_cache: CompilerCache) -> Caffe:
     """Built and installed here by devsetup's command line; a test that changes it changes it back."""
     from real_caffe import Caffe
 
-    return Caffe(tmp_path_factory.mktemp("caffe") / "home")
+    return Caffe(tmp_path_factory.mktemp("caffe") / "home", compiler_cache)
 
 
 def tarball(files: dict[str, str], top: str = "hello-1.0") -> bytes:

@@ -8,10 +8,15 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from compiler_cache import CompilerCache
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 # How this machine reaches its package index, and which certificates it trusts; nothing else of ours goes in.
 PASSED = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "http_proxy", "https_proxy", "no_proxy")
-MOUNT = 'set -e; mount --bind /proc "$1/proc"; mount --rbind /dev "$1/dev"; root=$1; shift; exec chroot "$root" "$@"'
+MOUNT = """set -e
+mount --bind /proc "$1/proc"; mount --rbind /dev "$1/dev"; test -z "$2" || mount --bind "$2" "$1$2"
+root=$1; shift 2; exec chroot "$root" "$@"
+"""
 
 Pristine = Callable[[str], Path]  # release -> a directory that holds it, not to be changed
 
@@ -26,11 +31,16 @@ def bootstrap(release: str, place: Path) -> None:
 
 
 class Root:
-    """A Debian release in a directory of its own."""
+    """A Debian release in a directory of its own.
+
+    Attributes:
+        shared: a directory of this machine that commands there see at the same path.
+    """
 
     def __init__(self, path: Path, release: str) -> None:
         self.path = path
         self.release = release
+        self.shared: Path | None = None
         self.env = {name: value for name, value in os.environ.items() if name in PASSED or name.startswith("OPENBLAS_")}
         self.env |= {n: v for n, v in os.environ.items() if n.startswith("PIP_") and n != "PIP_FIND_LINKS"}
         self.env |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "dumb"}
@@ -56,11 +66,19 @@ class Root:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, target)
 
+    def cache(self, cache: CompilerCache) -> None:
+        """Put the cache in front of the compilers that will be installed."""
+        self.shared = cache.place
+        (self.path / str(cache.place).lstrip("/")).mkdir(parents=True)
+        self.run("apt-get", "update", "-qq")
+        self.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "ccache")
+        (self.path / "etc/apt/apt.conf.d/zz-compiler-cache").write_text(cache.settings())
+
     def run(self, *argv: str, code: int = 0) -> str:
         """Run a command in the checkout, with /proc and /dev in a mount namespace of its own; returns both streams."""
         inside = ["/usr/bin/env", "-C", "/devsetup", *argv]
         done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", MOUNT, "sh", str(self.path), *inside],
+            ["unshare", "--mount", "sh", "-c", MOUNT, "sh", str(self.path), str(self.shared or ""), *inside],
             env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

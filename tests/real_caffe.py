@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from compiler_cache import CompilerCache
 from rendering import Recorder, contents
 from test_real import Home
 
@@ -26,10 +27,10 @@ class Caffe(Home):
         jobs: how many compilers ran at once.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache: CompilerCache) -> None:
         super().__init__(path)
         record = path.with_name("commands.json")
-        argv = [sys.executable, __file__, record, "install", "caffe", "-y"]
+        argv = [*cache.words(), sys.executable, __file__, record, "install", "caffe", "-y"]
         done = subprocess.run(argv, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
         self.commands: list[list[str]] = json.loads(record.read_text())

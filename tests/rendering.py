@@ -49,14 +49,22 @@ def install(here: Workspace, name: str, *, jobs: int) -> list[list[str]]:
     return recorder.commands
 
 
-def run_script(script: Path, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as a user without devsetup would: /bin/sh, and an environment with little in it."""
+def run_script(script: Path, home: Path, *before: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as a user without devsetup would: /bin/sh, and an environment with little in it.
+
+    `before` are words in front of the command, and `more` variables.
+    """
     env = {
         name: value for name, value in os.environ.items() if name in NETWORK or name.startswith(("PIP_", "OPENBLAS_"))
     }
     env |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home.parent), "DEVSETUP_HOME": str(home)}
     return subprocess.run(
-        ["/bin/sh", script], env=env | more, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [*before, "/bin/sh", script],
+        env=env | more,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

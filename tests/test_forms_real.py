@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from compiler_cache import CompilerCache
 from conftest import Hello
 from msgspec import structs
 from real_caffe import Caffe
@@ -38,17 +39,20 @@ images = pytest.mark.xdist_group("images")  # in a store of their own, with one 
 class Scripted:
     """Caffe made by the script of its plan, in the place where devsetup made it before.
 
-    The same place for both, so that the paths that files embed are the same too.
+    The same place for both, so that the paths that files embed are the same too. The script's compilers take from
+    devsetup's what comes from the same source by the same command: test_real.py has it that those compiled it.
     """
 
-    def __init__(self, caffe: Caffe, root: Path) -> None:
+    def __init__(self, caffe: Caffe, root: Path, cache: CompilerCache) -> None:
         self.trace = root / "trace"
         self.home = root / "home"
         script = root / "caffe.sh"
         script.write_text(shell(workspace(caffe.path).plan(Wish(names=("caffe",)))))
         by_devsetup = caffe.path.rename(root / "by-devsetup")
         try:
-            self.run = run_script(script, caffe.path, DEVSETUP_JOBS=str(caffe.jobs), DEVSETUP_TRACE=str(self.trace))
+            self.run = run_script(
+                script, caffe.path, *cache.words(), DEVSETUP_JOBS=str(caffe.jobs), DEVSETUP_TRACE=str(self.trace)
+            )
             caffe.path.rename(self.home)
         finally:
             by_devsetup.rename(caffe.path)
@@ -60,8 +64,8 @@ class Scripted:
 
 
 @pytest.fixture(scope="module")
-def scripted(caffe: Caffe, tmp_path_factory: pytest.TempPathFactory) -> Scripted:
-    return Scripted(caffe, tmp_path_factory.mktemp("forms"))
+def scripted(caffe: Caffe, tmp_path_factory: pytest.TempPathFactory, compiler_cache: CompilerCache) -> Scripted:
+    return Scripted(caffe, tmp_path_factory.mktemp("forms"), compiler_cache)
 
 
 @pytest.mark.real
@@ -88,8 +92,9 @@ def test_both_prefixes_hold_the_same_files(scripted: Scripted, caffe: Caffe) -> 
 class Builder:
     """buildah with a store of its own, and a Debian 12 base image made from packages: no registry is asked."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, cache: CompilerCache) -> None:
         self.root = root
+        self.cache = cache
         self.options = ["--root", str(root / "storage"), "--runroot", str(root / "run"), "--storage-driver", "overlay"]
 
     def run(self, command: str, *argv: str | Path) -> str:
@@ -107,7 +112,7 @@ class Builder:
     def make_base(self) -> None:
         tar = self.root / "base.tar"
         # With ca-certificates there already, installing them later does not take our certificates away.
-        made = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "bookworm", tar]
+        made = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates,ccache", "bookworm", tar]
         subprocess.run(made, check=True)
         container = self.run("from", "scratch").strip()
         self.run("add", "--quiet", container, tar, "/")
@@ -119,6 +124,8 @@ class Builder:
         for name in sorted(names):
             if Path(name).is_absolute() and Path(name).exists():
                 self.run("copy", "--quiet", container, name, name)
+        (self.root / "apt.conf").write_text(self.cache.settings())
+        self.run("copy", "--quiet", container, self.root / "apt.conf", "/etc/apt/apt.conf.d/zz-compiler-cache")
         settings = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
         self.run("config", *settings, container)
         self.run("commit", "--quiet", container, "localhost/base")
@@ -129,6 +136,7 @@ class Builder:
         context.mkdir()
         (context / "Containerfile").write_text(text)
         chosen = ("--isolation", "chroot", "--layers", "--build-arg", "BASE=localhost/base", *options)
+        chosen += ("--volume", f"{self.cache.place}:{self.cache.place}")
         return self.run("bud", *chosen, "--tag", f"localhost/{tag}", "--file", context / "Containerfile", context)
 
     def inside(self, tag: str, *argv: str) -> str:
@@ -140,8 +148,8 @@ class Builder:
 
 
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
-    made = Builder(tmp_path_factory.mktemp("buildah"))
+def builder(tmp_path_factory: pytest.TempPathFactory, compiler_cache: CompilerCache) -> Iterator[Builder]:
+    made = Builder(tmp_path_factory.mktemp("buildah"), compiler_cache)
     made.make_base()
     yield made
     made.run("rmi", "--all", "--force")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from compiler_cache import CompilerCache
 from debian_root import CHECKOUT, Pristine, Root
 
 if TYPE_CHECKING:
@@ -83,9 +84,17 @@ def broken(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, broken: tuple[str, ...], pristine: Pristine) -> Root:
+def root(
+    tmp_path_factory: pytest.TempPathFactory,
+    broken: tuple[str, ...],
+    pristine: Pristine,
+    compiler_cache: CompilerCache,
+) -> Root:
     made = Root(tmp_path_factory.mktemp("broken") / "root", "bookworm")
     made.make(pristine)
+    made.cache(
+        compiler_cache
+    )  # what is proven is the repair; that Caffe compiles in a bare root, test_chroot.py proves
     catalogue = made.path / "catalogue"
     for name in ("recipes", "patches", "workloads", "hosts", "symptoms"):
         shutil.copytree(CHECKOUT / name, catalogue / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -42,5 +42,5 @@ class CompilerCache:
         return ["unshare", "--mount", "sh", "-c", IN_FRONT, "sh", str(self.place / "bin")]
 
     def settings(self) -> str:
-        """For apt in a Debian that has ccache and sees `place`: once there are compilers, the cache goes before them."""
+        """For apt, in a Debian that has ccache and sees `place`: once there are compilers, it comes before them."""
         return HOOK.format(place=self.place)

@@ -171,6 +171,7 @@ def test_what_cannot_be_read_is_told(place: Path, argv: tuple[str, ...], code: i
         (gzip.compress(HDF5.encode())[:30] + b"\xff" * 60, "cannot read"),
         (b"\x1f\x8b\x00\x00not gzip at all", "cannot read"),
     ],
+    ids=("elf", "utf-16", "xz", "cut gzip", "damaged gzip", "no gzip"),
 )
 def test_a_file_that_is_no_log_is_told(place: Path, data: bytes, words: str) -> None:
     (place / "odd").write_bytes(data)

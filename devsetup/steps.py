@@ -48,6 +48,11 @@ def substitute(text: str, places: Mapping[str, str]) -> str:
     return _PLACE.sub(value, text)
 
 
+def has_places(text: str) -> bool:
+    """Whether a text holds a place."""
+    return _PLACE.search(text) is not None
+
+
 class _Data(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pass
 

@@ -139,6 +139,30 @@ def test_missing_packages_are_named_with_the_command_before_anything_else(tmp_pa
     assert not (tmp_path / "home").exists()
 
 
+def test_what_is_loaded_by_another_file_is_judged_there(tmp_path: Path) -> None:
+    """As in wheels: a library without a run path needs another, which the module that loads both finds for it."""
+    lib = tmp_path / "lib"
+    lib.mkdir()
+    (tmp_path / "empty.c").write_text("int f(void) { return 0; }\n")
+
+    def build(name: str, *flags: str) -> None:
+        command = ["gcc", "-shared", "-fPIC", tmp_path / "empty.c", "-o", lib / name, "-Wl,--no-as-needed", *flags]
+        subprocess.run(command, check=True)
+
+    build("libinner.so")
+    build("libouter.so", f"-L{lib}", "-linner")
+    outcome = {}
+    proof = LinkClosure(paths=(str(lib),))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    outcome["alone"] = run_plan(plan_of(proofs=(proof,)), tmp_path / "one")
+    build("module.so", f"-L{lib}", "-louter", "-linner", f"-Wl,-rpath,{lib},--disable-new-dtags")
+    outcome["loaded"] = run_plan(plan_of(proofs=(proof,)), tmp_path / "two")
+    assert outcome["alone"].returncode == 1
+    assert "libouter.so: libinner.so => not found" in outcome["alone"].stderr
+    assert outcome["loaded"].returncode == 0, outcome["loaded"].stderr
+
+
 def test_import_and_link_closure_can_fail(tmp_path: Path) -> None:
     plan = plan_of(proofs=(Import(python="/usr/bin/python3", module="json", show="json.__name__"),))
     assert "json" in run_plan(plan, tmp_path).stdout

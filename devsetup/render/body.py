@@ -48,11 +48,13 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         variables: place to shell variable.
         obtained: name of a Fetch step to its number in the part.
         one_line: every statement is one line, as a Containerfile needs it.
+        carried: texts without places to the files that hold them where the statements run.
     """
 
     variables: dict[str, str]
     obtained: dict[str, int]
     one_line: bool
+    carried: dict[str, str] = {}
 
     def word(self, text: str) -> str:
         """One shell word."""
@@ -157,7 +159,9 @@ def _write(step: WriteFile, form: Form) -> list[str]:
     path = form.word(step.path)
     parts = pieces(step.content, form.variables)
     literal = all(not name for _, name in parts)
-    if form.one_line:
+    if step.content in form.carried:
+        written = f"put {path} <{quote(form.carried[step.content])}"
+    elif form.one_line:
         shown = [f'printf %s "${name}"' if name else f"decode {_CONTINUED.join(chunks(text))}" for text, name in parts]
         written = f"{{ {'; '.join(shown or [':'])}; }} | put {path}"
     elif literal and step.content.endswith("\n"):

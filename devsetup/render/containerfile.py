@@ -10,17 +10,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devsetup.errors import CannotRender
-from devsetup.render.body import beginning, form_of, proof_lines, proof_title, sources_of, step_lines
+from devsetup.render.body import beginning, form_of, sources_of
+from devsetup.render.instructions import (
+    FUNCTIONS,
+    HOME,
+    LINE_BREAKS,
+    activation,
+    proof_statements,
+    run,
+    step_runs,
+    without_indexes,
+)
 from devsetup.render.shell import functions, machine_line, manager_of, packages_line, system_of
-from devsetup.render.words import chunks, comment, pieces, quote
-from devsetup.steps import ApplyPatch, Env, Fetch, LocalSource, Step, UrlSource, title
+from devsetup.render.words import chunks, comment
+from devsetup.steps import LocalSource, UrlSource
 
 if TYPE_CHECKING:
     from devsetup.facts import Facts
     from devsetup.plan import Part, Plan
 
-_HOME = "/opt/devsetup"
-_FUNCTIONS = f"{_HOME}/functions.sh"
 _HEADER = """\
 # {what}
 #
@@ -36,8 +44,6 @@ _HEADER = """\
 # The build runs every proof in the finished image, and fails with the first that fails.
 ARG BASE={base}
 """
-# Defined beside the script's functions: what one line of a Containerfile cannot hold.
-_LINE_BREAKS = "set -eu\numask 022\ncarriage_return=$(printf '\\r')\nexport carriage_return\n"
 
 
 def containerfile(plan: Plan) -> str:
@@ -47,17 +53,17 @@ def containerfile(plan: Plan) -> str:
         CannotRender: the plan is for macOS, or a step cannot be carried out while an image is built.
     """
     _check(plan)
-    lines = [_header(plan.facts, plan), "FROM ${BASE} AS system", "ARG DEVSETUP_FORCE=", f"ENV DEVSETUP_HOME={_HOME}"]
-    lines += ["", "# The functions that the steps below call", *_file(_LINE_BREAKS + functions(plan), _FUNCTIONS)]
+    lines = [_header(plan.facts, plan), "FROM ${BASE} AS system", "ARG DEVSETUP_FORCE=", f"ENV DEVSETUP_HOME={HOME}"]
+    lines += ["", "# The functions that the steps below call", *_file(LINE_BREAKS + functions(plan), FUNCTIONS)]
     lines += ["", "# The machine, and system packages"]
-    lines += [_run([machine_line(plan.facts), *_without_indexes(packages_line(plan), plan)])]
+    lines += [run([machine_line(plan.facts), *without_indexes(packages_line(plan), manager_of(plan))])]
     lines += ["", "FROM system AS build", "ARG DEVSETUP_JOBS=", *_downloader(plan)]
     for part in plan.parts:
         lines += _built(part)
-    lines += ["", "FROM system", f"COPY --from=build {_HOME}/store {_HOME}/store"]
+    lines += ["", "FROM system", f"COPY --from=build {HOME}/store {HOME}/store"]
     for part in plan.parts:
         lines += _proved(part)
-        lines += [_activation(env, part) for env in part.activation]
+        lines += [f"ENV {activation(env, part)}" for env in part.activation]
     return "\n".join(lines) + "\n"
 
 
@@ -78,19 +84,7 @@ def _header(facts: Facts, plan: Plan) -> str:
 def _file(text: str, path: str) -> list[str]:
     """A RUN that writes a file from base64."""
     coded = " \\\n    ".join(chunks(text))
-    return [f"RUN mkdir -p {_HOME} && printf '%s' \\\n    {coded} \\\n    | base64 -d >{path}"]
-
-
-def _run(statements: list[str]) -> str:
-    """A RUN with the functions at hand."""
-    lines = [f". {_FUNCTIONS}", *statements]
-    joined = "".join(f"{line} \\\n    " if line.endswith("{") else f"{line}; \\\n    " for line in lines[:-1])
-    return f"RUN {joined}{lines[-1]}"
-
-
-def _without_indexes(line: list[str], plan: Plan) -> list[str]:
-    """Install packages, and leave apt's indexes out of the layer."""
-    return [*line, "rm -rf /var/lib/apt/lists/*"] if line and manager_of(plan) == "apt" else line
+    return [f"RUN mkdir -p {HOME} && printf '%s' \\\n    {coded} \\\n    | base64 -d >{path}"]
 
 
 def _downloader(plan: Plan) -> list[str]:
@@ -98,65 +92,15 @@ def _downloader(plan: Plan) -> list[str]:
     urls = any(isinstance(source, UrlSource) for source in sources_of(plan))
     if not (urls and manager_of(plan)):
         return []
-    return ["", "# To fetch sources", _run(_without_indexes(["packages ca-certificates curl"], plan))]
+    packages = without_indexes(["packages ca-certificates curl"], manager_of(plan))
+    return ["", "# To fetch sources", run(packages)]
 
 
 def _built(part: Part) -> list[str]:
-    lines = []
-    begun = ["enter"]
-    form = form_of(part, one_line=True)
-    for group in _groups(part):
-        named = [(title(step), step_lines(step, form)) for step in group]
-        statements = [each for name, own in named if own for each in (f"begin {quote(comment(name))}", *own)]
-        if statements:
-            lines += ["", f"# {_about(group)}", _run([*beginning(part), *begun, *statements])]
-            begun = []
-    return lines
-
-
-def _groups(part: Part) -> list[list[Step]]:
-    """Steps that make one layer: all patches in a row, a source with its unpacking, else each by itself."""
-    groups: list[list[Step]] = []
-    for step in part.steps:
-        before = groups[-1][-1] if groups else None
-        together = isinstance(step, ApplyPatch) and isinstance(before, ApplyPatch)
-        if together or isinstance(before, Fetch):
-            groups[-1].append(step)
-        else:
-            groups.append([step])
-    return groups
-
-
-def _about(group: list[Step]) -> str:
-    first = comment(title(group[0]))
-    return first if len(group) == 1 else f"{first}, and {len(group) - 1} more"
+    runs = step_runs(part, form_of(part, one_line=True))
+    return [line for about, text in runs for line in ("", f"# {about}", text)]
 
 
 def _proved(part: Part) -> list[str]:
-    form = form_of(part, one_line=True)
-    statements = [
-        each
-        for proof in part.proofs
-        for each in (f"begin {quote(comment(proof_title(proof)))}", *proof_lines(proof, form))
-    ]
-    return ["", f"# Prove {comment(part.name)}", _run([*beginning(part), *statements])] if statements else []
-
-
-def _activation(env: Env, part: Part) -> str:
-    places = {"PREFIX": part.key, **{f"NEED_{number}": key for number, key in enumerate(part.needs, 1)}}
-    variables = form_of(part).variables
-    value = "".join(
-        f"{_HOME}/store/{places[name]}" if name in places else _escaped(text)
-        for text, name in pieces(env.value, {place: name for place, name in variables.items() if name in places})
-    )
-    rest = f"${{{env.name}:+:${env.name}}}" if env.mode == "prepend" else ""
-    return f'ENV {env.name}="{value}{rest}"'
-
-
-def _escaped(text: str) -> str:
-    """Text between the double quotes of an ENV instruction."""
-    if "\n" in text or "\r" in text:
-        raise CannotRender(f"an ENV instruction cannot hold a line break: {text[:60]!r}")
-    for special in '\\"$':
-        text = text.replace(special, f"\\{special}")
-    return text
+    statements = proof_statements(part)
+    return ["", f"# Prove {comment(part.name)}", run([*beginning(part), *statements])] if statements else []

@@ -55,12 +55,25 @@ artifact() {
 link_closure() {
     [ "$(uname -s)" = Linux ] || { printf 'not asked: no ELF system\n'; return 0; }
     command -v ldd >/dev/null 2>&1 || die "ldd is not here, so the link closure cannot be proved"
+    # What another file loads is judged there: it finds what it needs by the run path of that one.
     missing=$(clean find "$@" -type f -exec sh -c '
         for file in "$@"; do
             [ "$(head -c 4 "$file" | tail -c 3)" = ELF ] || continue
-            ldd "$file" 2>/dev/null | grep "not found" | sed "s|^|$file:|"
+            printf "%s:\n" "$file"
+            ldd "$file" 2>/dev/null
         done
-    ' sh {} +)
+    ' sh {} + | awk '
+        /^[^ \t].*:$/ { file = substr($0, 1, length($0) - 1) }
+        /=> not found/ { needs[++count] = file; library[count] = $1 }
+        $3 ~ /^\// { sub(/.*\//, "", $3); loaded[$3] = 1 }
+        END {
+            for (i = 1; i <= count; i++) {
+                name = needs[i]
+                sub(/.*\//, "", name)
+                if (!(name in loaded)) print needs[i] ": " library[i] " => not found"
+            }
+        }
+    ')
     [ -z "$missing" ] || die "libraries are missing:$newline$missing"
 }
 """

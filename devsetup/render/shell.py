@@ -64,10 +64,17 @@ def functions(plan: Plan) -> str:
     sources = sources_of(plan)
     debian = DEBIAN if any(isinstance(source, DebianSource) for source in sources) else ""
     pypi = pypi_function() if any(isinstance(source, PyPISource) for source in sources) else ""
-    macos = plan.facts.os.id == "macos"
-    manager = manager_of(plan)
+    return _functions(manager_of(plan), debian + pypi, macos=plan.facts.os.id == "macos")
+
+
+def every_function(manager: str) -> str:
+    """All of them, for a Linux with this package manager: the same text whatever a plan needs."""
+    return _functions(manager, DEBIAN + pypi_function(), macos=False)
+
+
+def _functions(manager: str, obtaining: str, *, macos: bool) -> str:
     managed = install_packages(manager) + package_functions(manager) if manager else ""
-    return clean_function(macos=macos) + COMMON + managed + OBTAINING + debian + pypi + PROVING
+    return clean_function(macos=macos) + COMMON + managed + OBTAINING + obtaining + PROVING
 
 
 def manager_of(plan: Plan) -> str:

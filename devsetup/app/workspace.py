@@ -138,3 +138,18 @@ class Workspace:
         from devsetup.environment import clean
 
         return clean(self.environ, macos=facts.os.id == "macos")
+
+    def git(self, directory: Path, *argv: str) -> str:
+        """What git says of a repository; empty where there is none, or no git."""
+        from devsetup.runner import MissingProgram
+
+        try:
+            done = self.runner.capture(("git", "-C", str(directory), *argv))
+        except MissingProgram:
+            return ""
+        return done.output.strip() if done.returncode == 0 else ""
+
+    def default_branch(self, directory: Path) -> str:
+        """The branch that a repository's origin calls its default, or else the one at hand, or `main`."""
+        origin = self.git(directory, "symbolic-ref", "--short", "refs/remotes/origin/HEAD").partition("/")[2]
+        return origin or self.git(directory, "symbolic-ref", "--short", "HEAD") or "main"

@@ -39,6 +39,8 @@ COMMANDS = {
     "log": ("devsetup.cli.installed", "Show what happened to a recipe here."),
     "uninstall": ("devsetup.cli.installed", "Remove what was installed."),
     "gc": ("devsetup.cli.installed", "Remove leftovers: failed builds, unneeded installs."),
+    "image": ("devsetup.cli.image", "Make a CI image from recipes."),
+    "ci": ("devsetup.cli.ci", "Write a CI file for the images of a project."),
     "recipe": ("devsetup.cli.recipe", "Write recipes: new, lint, test."),
     "completion": ("devsetup.cli.completion", "Print shell code for tab completion."),
 }

@@ -103,6 +103,7 @@ class LiveProgress:
         self._live: Live | None = None
         self._titles: tuple[str, ...] = ()
         self._done: list[str] = []
+        self._title = ""
         self._started = time.monotonic()
         self._last = ""
         self._download = ""
@@ -143,10 +144,12 @@ class LiveProgress:
                 self._titles, self._done = steps, []
                 self._print(key, "bold")
                 self._print(f"  full log: {log}", "dim")
-            case StepStarted():
+            case StepStarted(title=title):
+                self._title = title
                 self._started, self._last, self._download = time.monotonic(), "", ""
             case StepFinished(title=title, seconds=seconds, note=note):
                 self._done.append(title)
+                self._title = ""
                 self._print(f"  ✓ {title}  {seconds:.1f} s{f'  {note}' if note else ''}", "green")
             case Line(text=text):
                 self._last = text
@@ -165,15 +168,15 @@ class LiveProgress:
 
         if not self._titles:
             return Text(self._last[:200], style="dim", no_wrap=True, overflow="ellipsis")
-        at = len(self._done)
         text = Text(no_wrap=True, overflow="ellipsis")
-        if at < len(self._titles):
+        if self._title:
             elapsed = int(time.monotonic() - self._started)
-            text.append(f"  ▸ {self._titles[at]}  {elapsed // 60}:{elapsed % 60:02d}\n", style="bold cyan")
+            text.append(f"  ▸ {self._title}  {elapsed // 60}:{elapsed % 60:02d}\n", style="bold cyan")
             text.append(f"      {self._download or self._last[:200]}\n", style="dim")
-        for title in self._titles[at + 1 : at + 4]:
+        # Image builders do not keep to the order in which steps were announced.
+        ahead = [title for title in self._titles if title not in self._done and title != self._title]
+        for title in ahead[:3]:
             text.append(f"  · {title}\n", style="dim")
-        left = len(self._titles) - at - 4
-        if left > 0:
-            text.append(f"  · and {left} more\n", style="dim")
+        if len(ahead) > 3:  # noqa: PLR2004 - as above
+            text.append(f"  · and {len(ahead) - 3} more\n", style="dim")
         return text

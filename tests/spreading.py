@@ -22,7 +22,7 @@ from xdist.workermanage import WorkerController
 
 MACHINE = "machine"
 # Longest first, so that no long one is left when the others are done; groups that are not named come after these.
-LONGEST = (MACHINE, "test_chroot-trixie", "test_chroot-bookworm", "remedies", "test_self_repair", "images")
+LONGEST = (MACHINE, "test_chroot-trixie", "test_chroot-bookworm", "remedies", "engines", "test_self_repair", "images")
 PLACE = pytest.StashKey[Path]()
 
 

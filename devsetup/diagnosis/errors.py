@@ -29,10 +29,16 @@ _CONSEQUENCE = re.compile(
     r"|^fatal: No (names found|tags can describe))",
     re.IGNORECASE,
 )
+# What only looked or cleaned up: where it mattered, make says that it stopped.
+_LOOKED = re.compile(r"^(?:ls|rm|rmdir|find|which|du|diff|cmp|grep|stat|readlink|umount): ")
 # What configure, distutils and CMake try and expect to fail on some machines.
-_PROBE = re.compile(r"(?:\b|_)(?:conftest|configtest|cmTC_[0-9a-f]+|CheckFunctionExists)\b|^configure:\d+: ")
+_PROBE = re.compile(
+    r"(?:\b|_)(?:conftest|configtest|cmTC_[0-9a-f]+|CheckFunctionExists)\b|^configure:\d+: |\bffconf\.\w{4,20}/test\b"
+)
 _PROBE_PLACE = re.compile(r"/CMakeFiles/CMake(?:Tmp|Scratch)/|/meson-private/tmp")
 _PROBE_LATER = re.compile(r"^ *(?:failure\.|removing: _configtest)", re.MULTILINE)
+# What a linker says below the line that names its object.
+_LINKING = re.compile(r"\(\.(?:text|data|rodata)[^)\n]{0,200}\): undefined reference to ")
 # A command that the Makefile says may fail.
 _IGNORED = re.compile(r"[^\n]*\n[^\n]*Error \d{1,3} \(ignored\)(?:\n|$)")
 # A download that is tried again.
@@ -40,6 +46,9 @@ _RETRIED = re.compile(r"[^\n]*\n(?:Warning: Problem|Retrying\b|[^\n]{0,40}[Ww]il
 # Theano's log and Python's warnings, glog and TensorFlow. A linker's warning is often the very cause of what follows.
 _WARNING = re.compile(r"^WARNING \(|^W\d{4} |\bW tensorflow/|\b[A-Z]\w{0,60}Warning: ")
 _TRACEBACK = re.compile(r"^( *)Traceback \(most recent call last\)")
+# What pkg-config says by itself; whether configure goes on is told by what comes after.
+_ASKED = re.compile(r"^\s*Package '?[\w.+-]{1,80}'?(?:, required by [^\n]{1,100}, not found| was not found)|^No package '")
+_CONFIGURED = re.compile(r"^configure: creating |^config\.status: creating |^-- Configuring done|^Build targets in project: ")
 # What no build survives.
 _STOP = re.compile(
     r"^g?make(\[\d+\])?: \*\*\* |^\S+:\d+: \*\*\* .*Stop\.$|^ninja: (build stopped|error)|^FAILED: "
@@ -52,7 +61,7 @@ _SUCCESS = re.compile(
     r"|^-- Build files have been written to|^-- (Installing|Up-to-date): |^\[100%\] |^Build targets in project: "
     r"|\bSuccessfully (installed|built|tagged|uninstalled)\b|BUILD SUCCESSFUL|Build succeeded|^\* DONE \("
     r"|^Setting up \S+ \(|^Processing triggers for|^g?make(\[\d+\])?: Leaving directory|^exit (code|status):? 0$"
-    r"|100% tests passed|^OK( \([^)]{1,80}\))?$|^All (\d+ )?tests (passed|successful)|^\[  PASSED  \]|^Result: PASS$"
+    r"|\bis up to date\.$|100% tests passed|^OK( \([^)]{1,80}\))?$|^All (\d+ )?tests (passed|successful)|^\[  PASSED  \]|^Result: PASS$"
     r"|^Job succeeded|^Finished: SUCCESS|completed successfully\b|^ok\s+\S+\s+[\d.]+s\b|^PASS$|^Status: OK$"
     r"|^\[(?P<steps>\d+)/(?P=steps)\] "
     r"|^\s*Finished (`?\w+`? profile|dev|release)\b|\bnaming to \S+ (\d[\d.]*s )?done|^Finished processing dependencies"
@@ -72,7 +81,7 @@ _SECTION = re.compile(r"^=+ .{1,200} =+$")
 
 def is_error(line: str) -> bool:
     """Whether a line is an error of its own."""
-    return bool(_ERROR.search(line)) and not _CONSEQUENCE.search(line)
+    return bool(_ERROR.search(line)) and not _CONSEQUENCE.search(line) and not _LOOKED.match(line)
 
 
 def is_consequence(line: str) -> bool:
@@ -83,6 +92,16 @@ def is_consequence(line: str) -> bool:
 def is_warning(line: str) -> bool:
     """Whether a line says that the program goes on."""
     return bool(_WARNING.search(line))
+
+
+def is_asked(line: str) -> bool:
+    """Whether a line is what pkg-config answered to someone who may do without."""
+    return bool(_ASKED.search(line))
+
+
+def is_configured(line: str) -> bool:
+    """Whether a line says that configuring came to its end: nothing before it was in its way."""
+    return bool(_CONFIGURED.search(line))
 
 
 def is_probe(context: str) -> bool:
@@ -100,6 +119,21 @@ def is_probe(context: str) -> bool:
 def is_stop(line: str) -> bool:
     """Whether a line says that the build ended there, badly."""
     return bool(_STOP.search(line))
+
+
+class Probes:
+    """Follows what is only tried: a linker names the object of an attempt once, and its file of source alone after that."""
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def holds(self, number: int, context: str) -> bool:
+        """Whether the line of that number, given with those that follow it, is of an attempt."""
+        line = context.partition("\n")[0]
+        held = is_probe(context) or (number == self._last + 1 and bool(_LINKING.search(line)))
+        if held:
+            self._last = number
+        return held
 
 
 class Tracebacks:

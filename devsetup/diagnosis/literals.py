@@ -39,6 +39,16 @@ def required(expression: str) -> Texts:
     return found if reader.at == len(reader.pieces) else ()
 
 
+def spans_lines(expression: str) -> bool:
+    r"""Whether a regular expression asks for a line's end, other than to stop before it as `[^\n]` does."""
+    return any(piece in {"\n", "\\n"} for piece in _PIECE.findall(expression))
+
+
+def ends_anywhere(expression: str) -> bool:
+    """Whether a regular expression over several lines holds `$`: that is the end of all that is read, not of a line."""
+    return spans_lines(expression) and "$" in _PIECE.findall(expression)
+
+
 class _Unclear(Exception):
     pass
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from devsetup.diagnosis.literals import required
+from devsetup.diagnosis.literals import required, spans_lines
 from devsetup.diagnosis.reading import TRIGGERS
 from devsetup.errors import InvalidInput
 from devsetup.symptom import Symptom
@@ -42,7 +42,7 @@ class _Pattern:
         self.symptom = symptom
         self.source = text.removeprefix("re:").translate(_PLAIN_QUOTES)
         self.required = required(self.source) if is_regex else (self.source,)
-        self.spans_lines = "\n" in self.source or (is_regex and "\\n" in self.source)
+        self.spans_lines = spans_lines(self.source) if is_regex else "\n" in self.source
         self._expression = None if is_regex else re.compile(re.escape(self.source))
 
     def search(self, window: Window) -> dict[str, str] | None:
@@ -119,7 +119,7 @@ class Matcher:
 
 
 def _triggers(pattern: _Pattern) -> tuple[str, ...]:
-    """The triggers that a pattern's text holds: no line without one of them is looked at.
+    """The texts of which a line that shows a pattern has one: triggers, or what the pattern requires.
 
     Raises:
         InvalidInput: it has none.
@@ -133,6 +133,6 @@ def _triggers(pattern: _Pattern) -> tuple[str, ...]:
         )
     if pattern.spans_lines or not pattern.required:
         return triggers
-    # One for each of the texts that it requires is enough, and saves asking it again for every other.
-    needed = {next((trigger for trigger in triggers if trigger in text), "") for text in pattern.required}
-    return triggers if "" in needed else tuple(sorted(needed))
+    # One for each of the texts that it requires is enough, and saves asking it again for every other. A text without a
+    # trigger stands for itself, on a line that was chosen for another word.
+    return tuple(sorted({next((trigger for trigger in triggers if trigger in text), text) for text in pattern.required}))

@@ -14,11 +14,13 @@ from devsetup.amendment import Amendment
 from devsetup.diagnosis.errors import (
     WIDTH,
     Passes,
+    Probes,
     Tracebacks,
     ended_well,
+    is_asked,
+    is_configured,
     is_consequence,
     is_error,
-    is_probe,
     is_stop,
     is_warning,
 )
@@ -175,14 +177,17 @@ class _Found:
         """Special before general, and among these in the order of their files."""
         return self.symptom.general, self.order
 
-    def place(self, others: Iterable[_Found]) -> tuple[bool, int, tuple[bool, int]]:
+    def place(self, others: Iterable[_Found], configured: int) -> tuple[bool, int, tuple[bool, int]]:
         """What causes are sorted by: something warned of did not stop the program that some other cause stopped.
+
+        Nor did a package that was asked for before configuring came to its end, on the line `configured`.
 
         A general message comes behind a more particular one of the same event, even when the log has it before.
         """
         same = [each.lines[0].number for each in others if each.rank < self.rank and self._one_event(each)]
         first = self.lines[0].number
-        return is_warning(self.lines[0].text), max([first, *same]) if self.symptom.general else first, self.rank
+        survived = is_warning(self.lines[0].text) or (first < configured and is_asked(self.lines[0].text))
+        return survived, max([first, *same]) if self.symptom.general else first, self.rank
 
     def _one_event(self, other: _Found) -> bool:
         """In one file of source, on the next lines, or quoted by CMake below its own complaint.
@@ -219,14 +224,18 @@ class _Sieve:
         self.last_stop = 0
         self.tracebacks = Tracebacks()
         self.passes = Passes()
+        self.probes = Probes()
+        self.configured = 0  # where configuring last came to its end
 
     @property
     def stopped(self) -> bool:
         return bool(self.stops)
 
     def take(self, window: Window, hits: tuple[Hit, ...]) -> None:
-        if self.passes.holds(window.text) or is_probe(window.context):
+        if self.passes.holds(window.text) or self.probes.holds(window.number, window.context):
             return
+        if is_configured(window.text):
+            self.configured = window.number
         line = Line(window.number, window.text[:WIDTH])
         if is_stop(window.text):
             self.last_stop = window.number
@@ -263,7 +272,7 @@ class _Sieve:
             for each in self.found.values()
             if not each.symptom.general or not any(_near(number, special) for number in each.numbers)
         ]
-        return sorted(kept, key=lambda each: each.place(kept))
+        return sorted(kept, key=lambda each: each.place(kept, self.configured))
 
 
 def _telling(hits: tuple[Hit, ...]) -> tuple[Hit, ...]:

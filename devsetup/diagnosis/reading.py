@@ -127,7 +127,7 @@ TRIGGERS = (
     *("checksum", "Please", "error originates", "must have", "ould need", "is deprecated, use", "not in your PATH"),
     *("equires", "ouldn't", "idn't ", "either ", "isn't ", "on't ", "but version of", "an error", "TS2", "error TS"),
     *("different Node", "code E", "rror code", "while installing", "version is", "SemVer", "npm ERR", "read-only file", "JAVA_HOME"),
-    *("YN0028", "is not in ", "Curl error", "self-signed", "self signed", "create_c_locale"),
+    *("YN0028", "service not known", "esn't match", "OutOfMemory", "is not in ", "Curl error", "self-signed", "self signed", "create_c_locale"),
     *("does not provide", "can only install", "required module", "ame does not", "error setting", "to use ASCII"),
     *("C librar", "valid Win32", "Is `", "ENOMEM", "EINTEGRITY", "is provided in", "lockfile", "Node.js v", "(or bad) C", "is needed to load", "CPU type", "C library"),
     *("go.sum", "go.mod", "go.work", "open file", "file system", "system limit", "System limit", "of resources"),

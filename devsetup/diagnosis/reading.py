@@ -129,13 +129,15 @@ TRIGGERS = (
     *("different Node", "code E", "rror code", "while installing", "version is", "SemVer", "npm ERR", "read-only file", "JAVA_HOME"),
     *("YN0028", "service not known", "esn't match", "OutOfMemory", "is not in ", "Curl error", "self-signed", "self signed", "create_c_locale"),
     *("does not provide", "can only install", "required module", "ame does not", "error setting", "to use ASCII"),
-    *("C librar", "valid Win32", "Is `", "ENOMEM", "EINTEGRITY", "is provided in", "lockfile", "Node.js v", "(or bad) C", "is needed to load", "CPU type", "C library"),
+    *("C librar", "valid Win32", "Is `", "ENOMEM", "EINTEGRITY", "is provided in", "No available", "is not set", "lockfile", "Node.js v", "(or bad) C", "is needed to load", "CPU type", "C library"),
     *("go.sum", "go.mod", "go.work", "open file", "file system", "system limit", "System limit", "of resources"),
     *("Need an operator", "eed an operator", "os error", "socket:", "HeadlessException", "NotFound", "has been renamed"),
     *("superuser", "sudoers", "are you root", "Display", "display", "status was", "response code", "generic ELF"),
     *("rror: ", "unning as root", "Qt platform", "required for", "DataSource", "Timeout was", "onnection ", "DNS lookup"),
     # Attempts of configure and CMake, below which a linker does not name them again.
     *("ffconf.", "cmTC_"),
+    # Where configuring comes to its end.
+    *("configure: creating", "config.status: creating", "Configuring done", "Build targets in project"),
     # Where pytest's sections begin and end.
     *("= PASSES =", "= short test summary", "= FAILURES", "= warnings summary", "passed in ", "passed, "),
     *("nsufficient", "CUDA-capable", "runtime CuDNN", "old GPU back"),

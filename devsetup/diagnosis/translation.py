@@ -15,6 +15,7 @@ TRIGGERS = (
     *("rreur", "ucun", "mpossible d", "introuvable", "e peut", "finie vers", "finitions multiples", "Permission non"),
     *("manquant", "erron", "existe pas", "autorise pas", "a pas ", "ne correspond", "onnexion refus"),
     *("open impossible", "uniquement disponible", "ne ressemble", "dans l'archive", "Unerwartetes"),
+    *("ein Treffer", "bereits aktuell", " jour."),
 )
 
 # French puts a space in front of a colon and inside its quotes.
@@ -67,6 +68,10 @@ _SENTENCES = tuple(
             r"^Paket (\S+) ist nicht verfügbar, wird aber von einem anderen Paket",
             r"Package \1 is not available, but is referred to by another package.",
         ),
+        ("r Argument", r"Kein Treffer für Argument:? (\S+)", r"No match for argument: \1"),
+        ("nnte kein Treffer", r"Es konnte kein Treffer gefunden werden: (.+)", r"Unable to find a match: \1"),
+        ("est à jour", r"'([^']{1,200})' est à jour\.", r"'\1' is up to date."),
+        ("bereits aktuell", r"'([^']{1,200})' ist bereits aktuell\.", r"'\1' is up to date."),
         ("Sperre", r"Sperre (\S+) konnte nicht erlangt werden", r"Could not get lock \1"),
         ("zugreifen", r"konnte nicht auf ('[^']{1,300}') zugreifen", r"unable to access \1"),
         (

@@ -10,6 +10,7 @@ import msgspec
 
 from devsetup import patching
 from devsetup.diagnosis import Log, Matcher, read
+from devsetup.diagnosis.literals import ends_anywhere
 from devsetup.errors import DevsetupError, UsageError
 from devsetup.facts import Facts, OperatingSystem
 from devsetup.loader import suggest
@@ -65,6 +66,11 @@ def _problems(symptom: Symptom, libraries: frozenset[str]) -> Iterator[str]:
     except DevsetupError as error:
         yield error.message
         return
+    yield from (
+        f"pattern {source!r} spans lines, where $ is the end of the last of them: say (?![^\\n])"
+        for source in symptom.patterns
+        if source.startswith("re:") and ends_anywhere(source.removeprefix("re:"))
+    )
     if not symptom.matches:
         yield "has no example of a log that shows it (matches)"
     yield from (f"does not match its example {text!r}" for text in symptom.matches if not _shows(matcher, text))

@@ -43,6 +43,7 @@ def matcher() -> Matcher:
             "a.cpp:1:9: erreur: le C++17 ISO n'autorise pas la spécification dynamique des exceptions\n",
             "cxx-standard-too-new",
         ),
+        ("Fehler: Es konnte kein Treffer gefunden werden: libglog-dev\n", "package-unknown"),
         ("cc1: Fehler: falscher Wert »zz« für Schalter »-march=«\n", "unknown-option"),
         ("cc1: erreur: valeur « zz » erronée pour l'option « -march= »\n", "unknown-option"),
         ("Schwerwiegend: Repository './nosuch' existiert nicht\n", "git-repository-missing"),

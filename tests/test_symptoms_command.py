@@ -111,6 +111,7 @@ def test_our_own_entries_pass() -> None:
         ('libraries = ["hdf5"]', 'libraries = ["hdf6"]', "'hdf6'"),
         (r"(?P<name>\w{1,20})", r"(?P<name>\w{1,20}", "malformed"),
         ("re:error: no", "re:oops: no", "no trigger"),
+        (r"(?P<name>\w{1,20})'", r"(?P<name>\w{1,20})$|error:\nno'", "$ is the end"),
     ],
 )
 def test_a_mistake_is_found(catalogue: Path, old: str, new: str, words: str) -> None:

@@ -47,8 +47,12 @@ _RETRIED = re.compile(r"[^\n]*\n(?:Warning: Problem|Retrying\b|[^\n]{0,40}[Ww]il
 _WARNING = re.compile(r"^WARNING \(|^W\d{4} |\bW tensorflow/|\b[A-Z]\w{0,60}Warning: ")
 _TRACEBACK = re.compile(r"^( *)Traceback \(most recent call last\)")
 # What pkg-config says by itself; whether configure goes on is told by what comes after.
-_ASKED = re.compile(r"^\s*Package '?[\w.+-]{1,80}'?(?:, required by [^\n]{1,100}, not found| was not found)|^No package '")
-_CONFIGURED = re.compile(r"^configure: creating |^config\.status: creating |^-- Configuring done|^Build targets in project: ")
+_ASKED = re.compile(
+    r"^\s*Package '?[\w.+-]{1,80}'?(?:, required by [^\n]{1,100}, not found| was not found)|^No package '"
+)
+_CONFIGURED = re.compile(
+    r"^configure: creating |^config\.status: creating |^-- Configuring done|^Build targets in project: "
+)
 # What no build survives.
 _STOP = re.compile(
     r"^g?make(\[\d+\])?: \*\*\* |^\S+:\d+: \*\*\* .*Stop\.$|^ninja: (build stopped|error)|^FAILED: "
@@ -61,8 +65,9 @@ _SUCCESS = re.compile(
     r"|^-- Build files have been written to|^-- (Installing|Up-to-date): |^\[100%\] |^Build targets in project: "
     r"|\bSuccessfully (installed|built|tagged|uninstalled)\b|BUILD SUCCESSFUL|Build succeeded|^\* DONE \("
     r"|^Setting up \S+ \(|^Processing triggers for|^g?make(\[\d+\])?: Leaving directory|^exit (code|status):? 0$"
-    r"|\bis up to date\.$|100% tests passed|^OK( \([^)]{1,80}\))?$|^All (\d+ )?tests (passed|successful)|^\[  PASSED  \]|^Result: PASS$"
-    r"|^Job succeeded|^Finished: SUCCESS|completed successfully\b|^ok\s+\S+\s+[\d.]+s\b|^PASS$|^Status: OK$"
+    r"|100% tests passed|^OK( \([^)]{1,80}\))?$|^All (\d+ )?tests (passed|successful)|^\[  PASSED  \]|^Result: PASS$"
+    r"|\bis up to date\.$|^Job succeeded|^Finished: SUCCESS|completed successfully\b|^ok\s+\S+\s+[\d.]+s\b|^PASS$"
+    r"|^Status: OK$"
     r"|^\[(?P<steps>\d+)/(?P=steps)\] "
     r"|^\s*Finished (`?\w+`? profile|dev|release)\b|\bnaming to \S+ (\d[\d.]*s )?done|^Finished processing dependencies"
     r"|^\d+ upgraded, \d+ newly installed|Nothing to be done for|^\s*congratulations :\)"
@@ -122,7 +127,7 @@ def is_stop(line: str) -> bool:
 
 
 class Probes:
-    """Follows what is only tried: a linker names the object of an attempt once, and its file of source alone after that."""
+    """Follows what is only tried: a linker names the object of an attempt once, and after that its source alone."""
 
     def __init__(self) -> None:
         self._last = -1

@@ -135,4 +135,6 @@ def _triggers(pattern: _Pattern) -> tuple[str, ...]:
         return triggers
     # One for each of the texts that it requires is enough, and saves asking it again for every other. A text without a
     # trigger stands for itself, on a line that was chosen for another word.
-    return tuple(sorted({next((trigger for trigger in triggers if trigger in text), text) for text in pattern.required}))
+    return tuple(
+        sorted({next((trigger for trigger in triggers if trigger in text), text) for text in pattern.required})
+    )

@@ -1,12 +1,18 @@
-"""`python -m benchmarks diagnose|keyvalue|latency|overhead [ARGS]`."""
+"""`python -m benchmarks diagnose|images|keyvalue|latency|overhead [ARGS]`."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import diagnose, keyvalue, latency, overhead
+from benchmarks import diagnose, images, keyvalue, latency, overhead
 
-_KNOWN = {"diagnose": diagnose.main, "keyvalue": keyvalue.main, "latency": latency.main, "overhead": overhead.main}
+_KNOWN = {
+    "diagnose": diagnose.main,
+    "images": images.main,
+    "keyvalue": keyvalue.main,
+    "latency": latency.main,
+    "overhead": overhead.main,
+}
 
 
 def main() -> int:

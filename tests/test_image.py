@@ -17,6 +17,7 @@ from msgspec import structs
 from rendering import plan_of, workspace
 
 from devsetup import project
+from devsetup.app import imaging
 from devsetup.errors import CannotRender, InvalidInput, Refused, UsageError
 from devsetup.facts import Facts, OperatingSystem
 from devsetup.image import inventory, lock, output, sbom, settings
@@ -28,7 +29,7 @@ from devsetup.planner import Wish
 from devsetup.render.image import Look, image
 from devsetup.render.inventory import INVENTORY
 from devsetup.runner import Runner
-from devsetup.steps import BUILD, PREFIX, Fetch, LocalSource, Run, WriteFile
+from devsetup.steps import BUILD, PREFIX, Fetch, LocalSource, Run, UrlSource, WriteFile
 
 LOOK = Look(base="debian:12", labels={"org.opencontainers.image.title": 'a "title" of $5'})
 
@@ -218,7 +219,25 @@ def test_a_broken_lock_is_named(tmp_path: Path, text: str) -> None:
         lock.read(path)
 
 
+def test_every_alternative_of_a_source_is_locked() -> None:
+    urls = [UrlSource(id="1.0", url=f"http://example.org/{name}", sha256=name * 64) for name in "ab"]
+    plan = plan_of()
+    plan = structs.replace(plan, parts=(structs.replace(plan.parts[0], sources=tuple(urls)),))
+    assert locked(plan).parts["toy"].sources == {"1.0": ("a" * 64, "b" * 64)}
+
+
 # The project's file
+
+
+def test_the_host_of_a_project_holds_for_its_bases_alone(tmp_path: Path) -> None:
+    text = '[image]\nbase = "example/thing:1"\non = "debian-12"\nrecipes = ["hello"]\n'
+    (tmp_path / "devsetup.toml").write_text(text)
+
+    def on(base: str | None) -> str | None:
+        asked = imaging.Asked(names=(), base=base, on=None, options={}, directory=None, name=None)
+        return imaging.requests(asked, tmp_path)[0].on
+
+    assert [on(None), on("example/thing:1"), on("ubuntu:24.04")] == ["debian-12", "debian-12", None]
 
 
 def test_a_project_is_found_from_below_and_not_beyond_its_repository(tmp_path: Path) -> None:
@@ -314,8 +333,9 @@ def test_an_image_lists_what_is_really_there(tmp_path: Path) -> None:
     here = {(each["name"], each["version"]) for each in json.loads(listed.stdout)}
     assert {(each.name, each.version) for each in held.python} == {*here, ("old", "0.1")}
     assert {each.key for each in held.python} == {"thing-1.0-12345678"}
-    packages = subprocess.run(["dpkg-query", "-W", "-f", "${Package}\n"], capture_output=True, text=True, check=True)
-    assert {each.name for each in held.system} == set(packages.stdout.split())
+    asked = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\n"]
+    packages = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {each.name for each in held.system} == {line.split()[1] for line in packages if line.startswith("ii")}
 
 
 # The command

@@ -108,26 +108,27 @@ def requests(asked: Asked, directory: Path) -> tuple[Request, ...]:
     found = project.find(directory) if not (asked.names and asked.base) else None
     here = project.read(found).image if found else None
     names = asked.names or (here.recipes if here else ())
-    bases_wanted = (asked.base,) if asked.base else (here.references if here else ())
-    if not (names and bases_wanted):
+    wanted = (asked.base,) if asked.base else (here.references if here else ())
+    if not (names and wanted):
         raise UsageError(
             f"no {'base' if names else 'recipe'} is named, and no {project.FILE} says one",
             f"name it (devsetup image caffe --base debian:12), or write {project.FILE}: see docs/images.md",
         )
     options = {**(here.options if here and not asked.names else {}), **asked.options}
     name = asked.name or (here.name if here and not asked.names else "") or names[0]
+    on = asked.on or (here.on if here and set(wanted) <= set(here.references) else "") or None
     top = asked.directory or directory / ".devsetup-image"
     home = found.parent if found else top
     return tuple(
         Request(
-            name=name if len(bases_wanted) == 1 else f"{name}-{_folder(reference)}",
+            name=name if len(wanted) == 1 else f"{name}-{_folder(reference)}",
             base=reference,
-            on=asked.on or (here.on if here and not asked.base else None) or None,
+            on=on,
             wish=Wish(names=names, options=options),
-            directory=top if len(bases_wanted) == 1 else top / _folder(reference),
+            directory=top if len(wanted) == 1 else top / _folder(reference),
             lock=home / lock.FILE,
         )
-        for reference in bases_wanted
+        for reference in wanted
     )
 
 

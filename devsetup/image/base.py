@@ -39,8 +39,12 @@ _REFERENCE = re.compile(
 _NVIDIA = re.compile(
     r"(?P<cuda>\d+\.\d+)(?:\.\d+)?(?P<cudnn>-cudnn\d*)?-[a-z]+-(?P<system>[a-z]+)(?P<version>\d+\.?\d*)"
 )
-# Without certificates a build reaches nothing by https; without the other, minbase takes usrmerge, and with it Perl.
-_PACKAGES = "ca-certificates,usr-is-merged"
+_PACKAGES = "ca-certificates,usr-is-merged"  # without certificates a build reaches nothing by https
+# minbase takes usrmerge, and with it the whole of Perl, though the root is merged: a third of all that Debian 12 takes.
+_LEANER = (
+    """chroot "$1" sh -c '! dpkg --status usrmerge >/dev/null 2>&1 || """
+    """apt-get --yes purge usrmerge perl "perl-modules-*" "libperl5*" "lib*-perl"'"""
+)
 # The date that mmdebstrap writes into what it makes: the same packages then give the same archive.
 _EPOCH = "315532800"
 _BLOCK = 1 << 20
@@ -134,7 +138,11 @@ class Archives:
         emit(Note(f"making a minimal Debian {suite} from packages"))
         with tempfile.TemporaryDirectory(dir=self.directory, prefix=".making-") as scratch:
             made = Path(scratch, "base.tar")
-            options = (f"--include={_PACKAGES}", *(f"--dpkgopt={option}" for option in LEAN))
+            options = (
+                f"--include={_PACKAGES}",
+                f"--customize-hook={_LEANER}",
+                *(f"--dpkgopt={option}" for option in LEAN),
+            )
             argv = ("mmdebstrap", "--variant=minbase", *options, suite, str(made))
             try:
                 done = self.runner.stream(

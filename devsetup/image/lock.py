@@ -27,12 +27,12 @@ class LockedPart(_Entry, frozen=True, kw_only=True):
 
     Attributes:
         key: of the part.
-        sources: sha256 by the source's id.
+        sources: sha256 of each alternative, by the source's id, which several may share.
         patches: names of those that the base needs.
     """
 
     key: str
-    sources: dict[str, str] = {}
+    sources: dict[str, tuple[str, ...]] = {}
     patches: tuple[str, ...] = ()
 
 
@@ -102,7 +102,10 @@ def lock_of(plan: Plan, *, digest: str, host: str, created: int) -> Locked:
 
 
 def _part(part: Part) -> LockedPart:
-    sources = {source.id: source.sha256 for source in part.sources if not isinstance(source, LocalSource)}
+    sources: dict[str, tuple[str, ...]] = {}
+    for source in part.sources:
+        if not isinstance(source, LocalSource):
+            sources[source.id] = (*sources.get(source.id, ()), source.sha256)
     return LockedPart(key=part.key, sources=sources, patches=tuple(each.name for each in part.patches if each.needed))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-DPKG = r"${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n"
+DPKG = r"${db:Status-Status}\t${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n"
 RPM = r"%{NAME}\t%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t\n"
 
 INVENTORY = rf"""
@@ -11,7 +11,7 @@ INVENTORY = rf"""
 inventory() {{
     mkdir -p "$1"
     if command -v dpkg-query >/dev/null 2>&1; then
-        dpkg-query -W -f '{DPKG}'
+        dpkg-query -W -f '{DPKG}' | sed -n 's/^installed\t//p' # not what left its configuration behind
     elif command -v rpm >/dev/null 2>&1; then
         rpm -qa --qf '{RPM}'
     fi | LC_ALL=C sort >"$1/system"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BAUD = termios.B115200
-ANSWER_S = 0.25
+ANSWER_S, LONGEST_S = 0.25, 1.0  # the first wait for an answer, and the longest: a busy machine is slow to give one
 ATTEMPTS = 12
 
 
@@ -60,17 +60,17 @@ class Sender:
             self.sent_again += attempt > 0
             termios.tcflush(self.fd, termios.TCIFLUSH)
             os.write(self.fd, data)
-            status = self._status()
+            status = self._status(min(LONGEST_S, ANSWER_S * (attempt + 1)))
             if status == servo.DONE:
                 return
             if status == servo.OUT_OF_RANGE:
                 raise LineError(f"the arm refuses {widths}: a pulse is outside its range")
         raise LineError(f"the arm on {self.device} gave no good answer to {ATTEMPTS} attempts: see its cable and power")
 
-    def _status(self) -> int | None:
-        """The status in the answer to the last command; None when none came, or a bad one, or an old one."""
+    def _status(self, wait_s: float) -> int | None:
+        """The status in the answer to the last command; None when none came in time, or a bad one, or an old one."""
         data = b""
-        while select.select([self.fd], [], [], ANSWER_S)[0]:
+        while select.select([self.fd], [], [], wait_s)[0]:
             data += os.read(self.fd, servo.ANSWER_BYTES - len(data))
             if len(data) < servo.ANSWER_BYTES:
                 continue

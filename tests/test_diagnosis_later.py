@@ -1,8 +1,8 @@
-"""The logs that no symptom was written from, of `tests/logs/later` and `tests/logs/unseen`: are they fit to measure on?
+"""The logs that no symptom was written from, in directories of `tests/logs`: are they fit to measure on?
 
 And for `later`, how well `diagnose` does on what it has not seen: the bounds are what was measured when the logs were
-collected, rounded down. They may be raised. `unseen` has no bound. A symptom that is written for one of these logs
-moves the log to `tests/logs`, since it measures nothing here any more.
+collected, rounded down. They may be raised. The other directories have no bound. A symptom that is written for one of
+these logs moves the log to `tests/logs`, since it measures nothing here any more.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from devsetup.loader import Loader, default_root
 if TYPE_CHECKING:
     from pathlib import Path
 
-LATER, UNSEEN = LOGS / "later", LOGS / "unseen"
-HELD_OUT = (LATER, UNSEEN)
+LATER, UNSEEN, FOURTH = LOGS / "later", LOGS / "unseen", LOGS / "fourth"
+HELD_OUT = (LATER, UNSEEN, FOURTH)
 LOGS_HELD_OUT = [pytest.param(name, logs, id=f"{logs.name}-{name}") for logs in HELD_OUT for name in labels(logs)]
 FIRST, WITHIN_THREE = 1.0, 1.0
 CLEAN_TAKEN_FOR_FAILURE = 0

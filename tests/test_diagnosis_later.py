@@ -18,8 +18,8 @@ from devsetup.loader import Loader, default_root
 if TYPE_CHECKING:
     from pathlib import Path
 
-LATER, UNSEEN, FOURTH = LOGS / "later", LOGS / "unseen", LOGS / "fourth"
-HELD_OUT = (LATER, UNSEEN, FOURTH)
+LATER, UNSEEN, FOURTH, FIFTH = LOGS / "later", LOGS / "unseen", LOGS / "fourth", LOGS / "fifth"
+HELD_OUT = (LATER, UNSEEN, FOURTH, FIFTH)
 LOGS_HELD_OUT = [pytest.param(name, logs, id=f"{logs.name}-{name}") for logs in HELD_OUT for name in labels(logs)]
 FIRST, WITHIN_THREE = 1.0, 1.0
 CLEAN_TAKEN_FOR_FAILURE = 0

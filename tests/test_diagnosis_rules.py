@@ -154,3 +154,16 @@ def test_a_pattern_that_excludes_line_ends_reads_one_line() -> None:
 def test_an_alternative_without_a_trigger_is_found_on_a_line_chosen_by_another_word() -> None:
     either = symptom("either", "re:error: this|wholly other words")
     assert order("x wholly other words, not found\n", either) == ["either"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "E: Schreiben des Protokolls nicht möglich (Ist /dev/pts eingebunden?) - posix_openpt (19: Fehler)",
+        "Residual standard error: 0.2928 on 2 degrees of freedom",
+    ],
+)
+def test_what_only_has_the_word_is_no_error(said: str) -> None:
+    assert not diagnosed(f"{said}\nProcessing triggers for libc-bin (2.36-9) ...\n").failed
+    assert not diagnosed(f"{said}\n").failed
+    assert diagnosed(f"{said}\nE: Unable to locate package nothing\n").failed

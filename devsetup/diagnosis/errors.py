@@ -31,6 +31,8 @@ _CONSEQUENCE = re.compile(
 )
 # What only looked or cleaned up: where it mattered, make says that it stopped.
 _LOOKED = re.compile(r"^(?:ls|rm|rmdir|find|which|du|diff|cmp|grep|stat|readlink|umount): ")
+# What apt says in a root without /dev/pts, in its user's language; what statistics call an error.
+_NO_ERROR = re.compile(r"^E: .*posix_openpt|\bstandard error: +[-\d.]")
 # What configure, distutils and CMake try and expect to fail on some machines.
 _PROBE = re.compile(
     r"(?:\b|_)(?:conftest|configtest|cmTC_[0-9a-f]+|CheckFunctionExists)\b|^configure:\d+: |\bffconf\.\w{4,20}/test\b"
@@ -86,7 +88,9 @@ _SECTION = re.compile(r"^=+ .{1,200} =+$")
 
 def is_error(line: str) -> bool:
     """Whether a line is an error of its own."""
-    return bool(_ERROR.search(line)) and not _CONSEQUENCE.search(line) and not _LOOKED.match(line)
+    if not _ERROR.search(line) or _NO_ERROR.search(line):
+        return False
+    return not _CONSEQUENCE.search(line) and not _LOOKED.match(line)
 
 
 def is_consequence(line: str) -> bool:

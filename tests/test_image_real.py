@@ -268,11 +268,13 @@ def test_an_image_is_pushed_pulled_and_built_from_the_registrys_layers(
     engines.run("buildah", "rmi", "--all", "--force")
     engines.run("podman", "pull", "--quiet", "--tls-verify=false", f"{registry}/ci/hello:1")
     assert engines.inside(f"{registry}/ci/hello:1", "hello") == "hello\n"
-    # And it is a base like any other, pinned by its digest.
-    based = ("hello", "--base", f"{registry}/ci/hello:1", "--on", "debian-12", "--name", "based")
+    # And it is a base like any other, pinned by its digest, whoever its user is.
+    second_recipe(hello)
+    based = ("twice", "--base", f"{registry}/ci/hello:1", "--on", "debian-12", "--name", "based")
     made = engines.image(*based, "-o", str(hello.root / "based"), "--build", **small(hello))
     assert made["base"]["digest"].startswith("sha256:")
     assert f"FROM {registry}/ci/hello:1@sha256:" in (hello.root / "based/Containerfile").read_text()
+    assert engines.inside(made["tag"], "sh", "-c", "ls /opt/devsetup/store | cut -d- -f1") == "hello\ntwice\n"
 
 
 def test_podman_builds_the_same_context(engines: Engines, hello: Hello) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from homes import ROOT
@@ -225,6 +225,19 @@ def test_an_arm_that_is_silent_or_refuses_is_told(
     monkeypatch.setattr(line, "ANSWER_S", 0.01)
     with line.Arm(1, 1.0) as arm, pytest.raises(line.LineError, match="no good answer to 12 attempts: see its cable"):
         sent(line, arm, [(1500,) * 6])
+
+
+def test_later_attempts_wait_longer(part: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with other things delivers late; that is not an arm which is not there."""
+    line, waits = part("line"), []
+    silent = SimpleNamespace(select=lambda *asked: (waits.append(asked[-1]), ([], [], []))[1])
+    monkeypatch.setattr(line, "select", silent)
+    ends = os.openpty()
+    with pytest.raises(line.LineError, match="no good answer"):
+        sent(line, SimpleNamespace(device=os.ttyname(ends[1])), [(1500,) * 6])
+    for end in ends:
+        os.close(end)
+    assert waits == [0.25, 0.5, 0.75] + [1.0] * 9
 
 
 def test_a_device_that_is_none_is_told(part: Callable[[str], ModuleType], tmp_path: Path) -> None:

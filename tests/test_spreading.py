@@ -29,7 +29,7 @@ def run(place: Path, modules: dict[str, str], *options: str) -> subprocess.Compl
         (place / f"{name}.py").write_text(f"import os, time, pytest\n{marks}\n{TWO}")
     flags = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "spreading", "-p", "no:cacheprovider")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *flags, *options, place],
+        [sys.executable, "-m", "pytest", *flags, "--basetemp", place / "base", *options, place],
         cwd=place,
         env={**os.environ, "PYTHONPATH": str(HERE)},
         capture_output=True,

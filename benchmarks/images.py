@@ -32,8 +32,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("names", nargs="*", default=["leveldb"], metavar="NAME", help="recipes  [default: leveldb]")
     parser.add_argument("--base", default="debootstrap:bookworm", metavar="REF")
     options = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="devsetup-images-") as scratch, _registry(Path(scratch)) as registry:
-        bench = _Bench(Path(scratch), (*options.names, "--base", options.base, "--cache", f"{registry}/layers"))
+    with tempfile.TemporaryDirectory(prefix="devsetup-images-") as scratch, registry(Path(scratch)) as host:
+        bench = _Bench(Path(scratch), (*options.names, "--base", options.base, "--cache", f"{host}/layers"))
         bench.image("the base and the context", "--explain")
         cold = bench.image("from nothing", "--build")
         share = bench.share()
@@ -58,7 +58,6 @@ class _Bench:
         storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{root}/graph"\nrunroot = "{root}/run"\n')
         self.env = {**os.environ, "CONTAINERS_STORAGE_CONF": str(storage)}
         self.env.setdefault("BUILDAH_ISOLATION", "chroot")
-        self.log = ""
 
     def image(self, what: str, *more: str) -> float:
         """Seconds of one `devsetup image`."""
@@ -104,7 +103,8 @@ def _bytes(text: str) -> float:
 
 
 @contextmanager
-def _registry(root: Path) -> Iterator[str]:
+def registry(root: Path) -> Iterator[str]:
+    """A registry on loopback that keeps what it gets below a directory; gives its host and port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -116,7 +116,10 @@ def _registry(root: Path) -> Iterator[str]:
     )
     try:
         until = time.monotonic() + 30
-        while time.monotonic() < until and socket.socket().connect_ex(("127.0.0.1", port)):
+        while time.monotonic() < until:
+            with socket.socket() as asking:
+                if asking.connect_ex(("127.0.0.1", port)) == 0:
+                    break
             time.sleep(0.1)
         yield f"127.0.0.1:{port}"
     finally:

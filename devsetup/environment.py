@@ -35,6 +35,15 @@ def fixed(*, macos: bool) -> dict[str, str]:
     return {"PATH": path, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONNOUSERSITE": "1", "PIP_NO_INPUT": "1"}
 
 
+def passed(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment passes through.
+
+    Args:
+        environ: the environment that the user started us with.
+    """
+    return {name: value for name, value in environ.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
+
+
 def clean(environ: Mapping[str, str], *, macos: bool) -> dict[str, str]:
     """The environment for builds and proofs, made from ours.
 
@@ -42,5 +51,4 @@ def clean(environ: Mapping[str, str], *, macos: bool) -> dict[str, str]:
         environ: the environment that the user started us with.
         macos: as for `fixed`.
     """
-    kept = {name: value for name, value in environ.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
-    return {**kept, **fixed(macos=macos)}
+    return {**passed(environ), **fixed(macos=macos)}

@@ -86,9 +86,14 @@ def read(path: Path) -> Project:
     problem = _problem(project.image)
     if problem:
         raise InvalidInput(f"{path}: {problem}", _EXAMPLE)
-    named = re.sub(r"[^a-z0-9]+", "-", path.absolute().parent.name.lower()).strip("-") or "image"
+    named = slug(path.absolute().parent.name) or "image"
     image = msgspec.structs.replace(project.image, name=project.image.name or named)
     return msgspec.structs.replace(project, image=image)
+
+
+def slug(text: str) -> str:
+    """A text as part of an image's or a directory's name: small letters and digits, joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _problem(image: Image) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Hello
+
+from benchmarks import images
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("engines")]
 
@@ -30,10 +31,6 @@ CONTAINERS = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
 runtime = "runc"
-"""
-REGISTRY = """version: 0.1
-storage: {{filesystem: {{rootdirectory: "{root}"}}}}
-http: {{addr: "127.0.0.1:{port}"}}
 """
 
 
@@ -233,23 +230,8 @@ def test_ctrl_c_leaves_nothing_behind(engines: Engines, hello: Hello) -> None:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (root / "config.yml").write_text(REGISTRY.format(root=root / "kept", port=port))
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", root / "config.yml"], stdout=log, stderr=log)
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    with images.registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
 
 
 def test_an_image_is_pushed_pulled_and_built_from_the_registrys_layers(

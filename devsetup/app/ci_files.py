@@ -12,13 +12,13 @@ from devsetup import project
 from devsetup.app import imaging
 from devsetup.errors import Refused, StateError, UsageError
 from devsetup.render import ci
+from devsetup.writing import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from devsetup.app.workspace import Workspace
 
-PLATFORMS = ("github", "gitlab")
 _FILES = {"github": ".github/workflows/images.yml", "gitlab": ".gitlab-ci.yml"}
 _SHOWN = 20
 
@@ -57,7 +57,7 @@ def write(workspace: Workspace, platform: str, directory: Path, output: Path | N
 
     Args:
         workspace: where.
-        platform: one of `PLATFORMS`.
+        platform: `github` or `gitlab`.
         directory: where the search for the project begins.
         output: where to; None takes the platform's place in the project.
         force: replace what is there.
@@ -79,9 +79,7 @@ def write(workspace: Workspace, platform: str, directory: Path, output: Path | N
             )
         if before != made:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.part")
-            part.write_text(made, "utf-8")
-            part.replace(path)
+            write_whole(path, made)
     except OSError as error:
         raise StateError(f"cannot write {path}: {error.strerror}", "choose another place with -o FILE") from error
     return CiFile(platform=platform, path=str(path), text=made, written=before != made)

@@ -19,6 +19,7 @@ from devsetup.errors import DevsetupError, InvalidInput, StateError, UsageError
 from devsetup.loader import suggest
 from devsetup.planner import Wish, make_plan
 from devsetup.settings import Settings, settings_path
+from devsetup.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -274,16 +275,10 @@ def save(path: Path, text: str) -> None:
         InvalidInput: its directory does not exist or cannot be written, or something other than a file is there.
     """
     target = Path(os.path.realpath(path))
-    draft = target.with_name(f".devsetup-{os.getpid()}.part")
     try:
         if target.exists() and not target.is_file():
             raise InvalidInput(f"{path} is not a file, and nothing was written", "name a file for the report")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(target)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        write_whole(target, text)
     except OSError as error:
         raise InvalidInput(
             f"cannot write {path}: {error.strerror or error}", "name a file in a directory that exists and is yours"

@@ -121,19 +121,15 @@ def requests(asked: Asked, directory: Path) -> tuple[Request, ...]:
     home = found.parent if found else top
     return tuple(
         Request(
-            name=name if len(wanted) == 1 else f"{name}-{_folder(reference)}",
+            name=name if len(wanted) == 1 else f"{name}-{project.slug(reference)}",
             base=reference,
             on=on,
             wish=Wish(names=names, options=options),
-            directory=top if len(wanted) == 1 else top / _folder(reference),
+            directory=top if len(wanted) == 1 else top / project.slug(reference),
             lock=home / lock.FILE,
         )
         for reference in wanted
     )
-
-
-def _folder(reference: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", reference.lower()).strip("-")
 
 
 def engine(workspace: Workspace, name: str | None, *, needed: bool) -> Engine | None:

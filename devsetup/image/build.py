@@ -30,7 +30,7 @@ SBOM_LABEL = "dev.devsetup.sbom"
 _RECORD = ".devsetup-built"
 # `STEP 3/20: RUN ...` of buildah and podman, with `[2/5] ` before it in builds of several stages.
 _STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP (\d+)/(\d+): (.*)", re.IGNORECASE)
-_CACHED = re.compile(r"--> Using cache|(?:\[\d+/\d+\] )?--> Using cache")
+_CACHED = re.compile(r"(?:\[\d+/\d+\] )?--> Using cache")
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ def build(  # noqa: PLR0913 - what, from what, how and who watches
     titles = tuple(each.about or each.text.partition("\n")[0] for each in context.instructions)
     emit(PartStarted(order.tag, titles, str(log)))
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="devsetup-") as scratch, log.open("wb") as log_file:
+    with tempfile.TemporaryDirectory(prefix="devsetup-") as scratch, log.open("wb", buffering=0) as log_file:
         # User 1000 reads it in the container; here nobody else does, since the directory above is ours alone.
         mounted = Path(scratch, "settings")
         mounted.mkdir(mode=0o755)

@@ -8,6 +8,7 @@ import msgspec
 
 from devsetup.errors import InvalidInput, StateError
 from devsetup.steps import LocalSource
+from devsetup.writing import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,11 +87,9 @@ def write(path: Path, lock: Lock) -> None:
     Raises:
         StateError: it cannot be written.
     """
-    data = msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=2) + b"\n"
-    part = path.with_name(f".{path.name}.part")
+    data = msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=2)
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        write_whole(path, f"{data.decode()}\n")
     except OSError as error:
         raise StateError(f"cannot write {path}: {error.strerror}", "check its owner and permissions") from error
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devsetup.errors import Refused, StateError
+from devsetup.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,24 +60,21 @@ def _before(directory: Path) -> set[str]:
 
 def _put(path: Path, content: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
     if isinstance(content, Path):
-        _take(content, part)
+        _take(content, path)
     else:
-        part.write_text(content, "utf-8", newline="\n")
-        part.chmod(0o755 if content.startswith("#!") else 0o644)
-    part.replace(path)
+        write_whole(path, content, mode=0o755 if content.startswith("#!") else 0o644)
 
 
 def _take(source: Path, target: Path) -> None:
     """A second name for the file where that is possible: bases are large."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
     try:
-        os.link(source, target)
+        os.link(source, part)
     except OSError:
-        import shutil  # noqa: PLC0415 - seldom
-
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, part)
+    part.replace(target)
 
 
 def _prune(directory: Path, top: Path) -> None:

@@ -1,5 +1,7 @@
 """A list of what an image holds, in CycloneDX: system packages, Python packages, and the parts that were built.
 
+The library is heavy and few commands need it, so each function imports what it uses.
+
 A part is an application with a pedigree: the sources that it came from by sha256, and the patches that it needed.
 """
 
@@ -45,7 +47,7 @@ def bom(inventory: Inventory, plan: Plan, image: Described) -> bytes:
         plan: what was built into it.
         image: what it is.
     """
-    from cyclonedx.output.json import JsonV1Dot6  # noqa: PLC0415 - a heavy library that few commands need
+    from cyclonedx.output.json import JsonV1Dot6
 
     made = _bom(inventory, plan, image)
     made.serial_number = uuid.uuid5(_OURS, JsonV1Dot6(made).output_as_string())
@@ -53,10 +55,10 @@ def bom(inventory: Inventory, plan: Plan, image: Described) -> bytes:
 
 
 def _bom(inventory: Inventory, plan: Plan, image: Described) -> Bom:
-    from cyclonedx.model import Property  # noqa: PLC0415 - as above
-    from cyclonedx.model.bom import Bom, BomMetaData  # noqa: PLC0415
-    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415
-    from cyclonedx.model.tool import ToolRepository  # noqa: PLC0415
+    from cyclonedx.model import Property
+    from cyclonedx.model.bom import Bom, BomMetaData
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.tool import ToolRepository
 
     facts = plan.facts
     properties = {"devsetup:plan": plan.digest, "devsetup:base": image.base, "devsetup:base-digest": image.base_digest}
@@ -96,8 +98,8 @@ def _bom(inventory: Inventory, plan: Plan, image: Described) -> Bom:
 
 
 def _system(package: SystemPackage, facts: Facts) -> Component:
-    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415 - as above
-    from packageurl import PackageURL  # noqa: PLC0415
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
 
     qualifiers = {"arch": package.architecture, "distro": f"{facts.os.id}-{facts.os.version}"}
     if package.source:
@@ -110,8 +112,8 @@ def _system(package: SystemPackage, facts: Facts) -> Component:
 
 
 def _distribution(each: Distribution) -> Component:
-    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415 - as above
-    from packageurl import PackageURL  # noqa: PLC0415
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
 
     purl = PackageURL("pypi", None, each.name.lower().replace("_", "-"), each.version)
     reference = f"{each.key}:{purl.to_string()}"  # two prefixes may hold the same one
@@ -119,8 +121,8 @@ def _distribution(each: Distribution) -> Component:
 
 
 def _part(part: Part) -> Component:
-    from cyclonedx.model import Property  # noqa: PLC0415 - as above
-    from cyclonedx.model.component import Component, ComponentType, Pedigree  # noqa: PLC0415
+    from cyclonedx.model import Property
+    from cyclonedx.model.component import Component, ComponentType, Pedigree
 
     applied = [step for step in part.steps if isinstance(step, ApplyPatch)]
     options = {f"devsetup:option:{name}": value for name, value in part.options.items()}
@@ -142,9 +144,9 @@ def _part(part: Part) -> Component:
 
 
 def _ancestor(part: Part, source: Source) -> Component:
-    from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri  # noqa: PLC0415
-    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415
-    from packageurl import PackageURL  # noqa: PLC0415
+    from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
 
     purl, address = None, ""
     match source:
@@ -169,9 +171,9 @@ def _ancestor(part: Part, source: Source) -> Component:
 
 
 def _patch(step: ApplyPatch) -> Patch:
-    from cyclonedx.model import AttachedText, XsUri  # noqa: PLC0415 - as above
-    from cyclonedx.model.component import Diff, Patch, PatchClassification  # noqa: PLC0415
-    from cyclonedx.model.issue import IssueClassification, IssueType  # noqa: PLC0415
+    from cyclonedx.model import AttachedText, XsUri
+    from cyclonedx.model.component import Diff, Patch, PatchClassification
+    from cyclonedx.model.issue import IssueClassification, IssueType
 
     return Patch(
         type=PatchClassification.UNOFFICIAL,

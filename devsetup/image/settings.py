@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devsetup.environment import PASSED, PASSED_PREFIXES
+from devsetup.environment import passed
 from devsetup.render.runtime import SETTINGS
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def write(directory: Path, environ: Mapping[str, str], jobs: int | None = None) 
         environ: the user's environment: proxies, certificates, pip's and numerical libraries' settings.
         jobs: compile jobs; None leaves it to each recipe.
     """
-    kept = {name: value for name, value in environ.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
-    kept = {name: value for name, value in kept.items() if name not in _OURS}
+    kept = {name: value for name, value in passed(environ).items() if name not in _OURS}
     places = (*(Path(environ.get("HOME") or Path.home(), name) for name in _PIP), Path("/etc/pip.conf"))
     configured = next((path for path in places if path.is_file()), None)
     if configured is not None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from devsetup.image.engine import Engine
     from devsetup.plan import Part, Plan
 
+_NUMERICAL = tuple(prefix for prefix in PASSED_PREFIXES if prefix != "PIP_")
 _NO_CONTAINER = (125, 126, 127)  # podman and docker: the container did not start
 
 
@@ -40,9 +41,6 @@ def run(engine: Engine, tag: str, plan: Plan, environ: Mapping[str, str]) -> tup
         for part in plan.parts
         for title, argv, seconds in _commands(part, plan)
     )
-
-
-_NUMERICAL = tuple(prefix for prefix in PASSED_PREFIXES if prefix != "PIP_")
 
 
 def _commands(part: Part, plan: Plan) -> list[tuple[str, tuple[str, ...], int]]:

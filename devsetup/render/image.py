@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 USER = 1000
 ARCHIVE = "base.tar"  # of a base that is no image yet
+_OFFLINE = f"ENV PIP_NO_INDEX=1 PIP_FIND_LINKS={HOME}/downloads/wheels"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HEADER = """\
 # {what}
@@ -212,9 +213,10 @@ class _Drawn:
         places: dict[str, str] = {}
         for number, step in enumerate(part.steps):
             for text, name in _texts(step):
-                file = f"parts/{part.name}/{number:02d}-{name}"
-                places.setdefault(text, f"{HOME}/{file}")
-                self.files[file] = text
+                if text not in places:
+                    file = f"parts/{part.name}/{number:02d}-{name}"
+                    places[text] = f"{HOME}/{file}"
+                    self.files[file] = text
         return places
 
     def final(self) -> list[Instruction]:
@@ -257,9 +259,6 @@ class _Drawn:
             line(f'ENTRYPOINT ["{HOME}/enter"]'),
             line('CMD ["/bin/sh"]'),
         ]
-
-
-_OFFLINE = f"ENV PIP_NO_INDEX=1 PIP_FIND_LINKS={HOME}/downloads/wheels"
 
 
 def _stage_name(part: Part) -> str:

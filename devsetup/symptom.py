@@ -41,6 +41,52 @@ class Remedy(_Data, frozen=True, kw_only=True):
     action: Amendment | None = None
 
 
+class Missing(_Data, frozen=True, kw_only=True):
+    """What a library brings and a build may miss; `*` stands for any part of a name or path.
+
+    In which words tools say so is in `devsetup/diagnosis/missing.py`.
+
+    Attributes:
+        headers: as they are included.
+        libraries: as a linker is told, without `-l`.
+        modules: of pkg-config.
+        cmake: packages, as `find_package` spells them.
+        programs: that come with it.
+        fortran: modules.
+        names: by which configure scripts and people call it; upper and lower case are the same.
+    """
+
+    headers: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    cmake: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    fortran: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+class Library(Missing, frozen=True, kw_only=True):
+    """A library whose development files a build may miss: what `symptoms/development.toml` lists.
+
+    Attributes:
+        name: of the symptom, before `-development-files`.
+        title: what is not installed.
+        system: the logical name in `hosts/libraries.toml`; installing it is a change that devsetup can make to a plan.
+        packages: package manager to package names, for what is not listed there.
+        include: the module by which pkg-config names a directory of headers that compilers do not look in by themselves.
+        patterns: further messages that say it is missing, as a symptom's.
+        remedies: instead of what follows from `system` and `packages`, or after it.
+    """
+
+    name: str
+    title: str
+    system: str = ""
+    packages: dict[str, tuple[str, ...]] = {}
+    include: str = ""
+    patterns: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+
+
 class Symptom(_Data, frozen=True, kw_only=True):
     r"""A known failure.
 
@@ -57,6 +103,7 @@ class Symptom(_Data, frozen=True, kw_only=True):
         sources: `owner/repository#number`, URLs, or `reproduced on Debian 12`.
         matches: examples of log text that must match.
         misses: similar log text that must not.
+        missing: it shows, too, where one of these is said to be missing, in whatever words.
         general: says only what any compiler's message says; a more special symptom on the same line is preferred.
     """
 
@@ -71,6 +118,7 @@ class Symptom(_Data, frozen=True, kw_only=True):
     matches: tuple[str, ...]
     misses: tuple[str, ...] = ()
     affects: str = ""
+    missing: Missing = Missing()
     general: bool = False
     stack: str = ""
 
@@ -78,4 +126,5 @@ class Symptom(_Data, frozen=True, kw_only=True):
 class SymptomFile(_Data, frozen=True, kw_only=True):
     """One `symptoms/<stack>.toml`."""
 
-    symptom: tuple[Symptom, ...]
+    symptom: tuple[Symptom, ...] = ()
+    library: tuple[Library, ...] = ()

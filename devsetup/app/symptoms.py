@@ -68,8 +68,8 @@ def _problems(symptom: Symptom, libraries: frozenset[str]) -> Iterator[str]:
         return
     yield from (
         f"pattern {source!r} spans lines, where $ is the end of the last of them: say (?![^\\n])"
-        for source in symptom.patterns
-        if source.startswith("re:") and ends_anywhere(source.removeprefix("re:"))
+        for source in matcher.expressions
+        if ends_anywhere(source)
     )
     if not symptom.matches:
         yield "has no example of a log that shows it (matches)"
@@ -96,14 +96,13 @@ def _shows(matcher: Matcher, text: str) -> bool:
 
 def slow_patterns(symptom: Symptom) -> Iterator[tuple[str, float]]:
     """The regular expressions that take long for a hostile line, and the seconds of processor time that they take."""
-    for text in symptom.patterns:
-        if text.startswith("re:"):
-            expression = re.compile(text.removeprefix("re:"))
-            shown = tuple(example for example in symptom.matches if expression.search(example))
-            times = (_seconds(expression, line) for length in _LENGTHS for line in _hostile_lines(shown, length))
-            slow = next((spent for spent in times if spent > _SLOW_S), None)
-            if slow is not None:
-                yield text, slow
+    for text in Matcher((symptom,)).expressions:
+        expression = re.compile(text)
+        shown = tuple(example for example in symptom.matches if expression.search(example))
+        times = (_seconds(expression, line) for length in _LENGTHS for line in _hostile_lines(shown, length))
+        slow = next((spent for spent in times if spent > _SLOW_S), None)
+        if slow is not None:
+            yield text, slow
 
 
 def _seconds(expression: re.Pattern[str], line: str) -> float:

@@ -124,6 +124,11 @@ def _mends(symptom: Symptom) -> bool:
     return any(remedy.action for remedy in symptom.remedies)
 
 
+def _missing(found: Symptom) -> tuple[tuple[str, str], ...]:
+    kinds = ((kind, getattr(found.missing, kind)) for kind in found.missing.__struct_fields__)
+    return tuple((kind, ", ".join(things)) for kind, things in kinds if things)
+
+
 def symptom(found: Symptom) -> tuple[Block, ...]:
     """`devsetup symptoms show`."""
     blocks: list[Block] = [
@@ -133,6 +138,7 @@ def symptom(found: Symptom) -> tuple[Block, ...]:
             f"confidence {found.confidence}: {_CONFIDENCE[found.confidence]}"
         ),
         Table(("pattern",), tuple((pattern,) for pattern in found.patterns)),
+        Table(("missing", "one of"), _missing(found), "However it is said to be missing"),
     ]
     rows = tuple(
         (str(remedy.when), remedy.text, "; ".join((*remedy.libraries, *remedy.commands))) for remedy in found.remedies

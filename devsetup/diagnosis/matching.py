@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from devsetup.diagnosis.literals import required, spans_lines
+from devsetup.diagnosis.missing import PHRASES, Phrase, Things, frame
 from devsetup.diagnosis.reading import TRIGGERS
 from devsetup.errors import InvalidInput
-from devsetup.symptom import Symptom
+from devsetup.symptom import Missing, Symptom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,25 +28,32 @@ class Hit(msgspec.Struct, frozen=True):
     Attributes:
         groups: what the named groups of its pattern matched.
         order: its place in the symptoms' files, which go from the particular to the general.
+        asked: the line may be an answer to someone who does without.
     """
 
     symptom: Symptom
     groups: dict[str, str]
     order: int
+    asked: bool = False
 
 
-class _Pattern:
-    """A pattern, compiled when a line first has the texts that it requires: most of them never are."""
+class _Expression:
+    """A regular expression, compiled when a line first has the texts that it requires: most of them never are.
 
-    def __init__(self, symptom: Symptom, text: str) -> None:
-        is_regex = text.startswith("re:")
-        self.symptom = symptom
-        self.source = text.removeprefix("re:").translate(_PLAIN_QUOTES)
-        self.required = required(self.source) if is_regex else (self.source,)
-        self.spans_lines = spans_lines(self.source) if is_regex else "\n" in self.source
-        self._expression = None if is_regex else re.compile(re.escape(self.source))
+    Attributes:
+        what: whose it is, as an error names it.
+        frame: an expression that every match of it matches, too, and in which required texts are looked for.
+    """
 
-    def search(self, window: Window) -> dict[str, str] | None:
+    def __init__(self, what: str, source: str, frame: str) -> None:
+        self.what = what
+        self.source = source
+        self.frame = frame
+        self.required = required(frame)
+        self.spans_lines = spans_lines(frame)
+        self._compiled: re.Pattern[str] | None = None
+
+    def search(self, window: Window) -> re.Match[str] | None:
         text = window.context if self.spans_lines else window.text
         for part in self.required:  # not `any(...)`, which takes three times as long, hundreds of times for each line
             if part in text:
@@ -53,39 +61,79 @@ class _Pattern:
         else:
             if self.required:
                 return None
-        found = self.expression().search(text)
+        found = self.compiled().search(text)
         # A pattern over several lines must begin on this one, or the line before would have found it.
-        if found is None or found.start() > len(window.text):
-            return None
-        return {name: " ".join((value or "").split()) for name, value in found.groupdict().items()}
+        return None if found is None or found.start() > len(window.text) else found
 
-    def expression(self) -> re.Pattern[str]:
-        """The pattern, ready to search with.
+    def compiled(self) -> re.Pattern[str]:
+        """The expression, ready to search with.
 
         Raises:
             InvalidInput: it is malformed.
         """
-        if self._expression is None:
+        if self._compiled is None:
             try:
-                self._expression = re.compile(self.source)
+                self._compiled = re.compile(self.source)
             except re.error as error:
-                raise InvalidInput(
-                    f"symptom {self.symptom.id}: pattern {self.source!r} is malformed: {error}"
-                ) from error
-        return self._expression
+                raise InvalidInput(f"{self.what}: pattern {self.source!r} is malformed: {error}") from error
+        return self._compiled
+
+
+class _Pattern:
+    """A pattern of one symptom."""
+
+    asked = False
+
+    def __init__(self, symptom: Symptom, text: str) -> None:
+        is_regex = text.startswith("re:")
+        source = text.removeprefix("re:").translate(_PLAIN_QUOTES)
+        source = source if is_regex else re.escape(source)
+        self.symptom = symptom
+        self.expression = _Expression(f"symptom {symptom.id}", source, source)
+
+    def search(self, window: Window) -> tuple[Symptom, dict[str, str]] | None:
+        found = self.expression.search(window)
+        if found is None:
+            return None
+        return self.symptom, {name: " ".join((value or "").split()) for name, value in found.groupdict().items()}
+
+
+class _Phrase:
+    """A phrase that says of any symptom's things that they are missing."""
+
+    def __init__(self, phrase: Phrase, things: Things, symptoms: dict[str, Symptom]) -> None:
+        self.asked = phrase.asked
+        self.expression = _Expression(f"a phrase for {phrase.kind}", things.phrase(phrase), frame(phrase))
+        self._things, self._symptoms = things, symptoms
+
+    def search(self, window: Window) -> tuple[Symptom, dict[str, str]] | None:
+        found = self.expression.search(window)
+        if found is None:
+            return None
+        thing = next(value for value in found.groupdict().values() if value)
+        return self._symptoms[self._things.owner(thing)], {}
 
 
 class Matcher:
     """All symptoms, ready to be looked for."""
 
     def __init__(self, symptoms: Iterable[Symptom]) -> None:
-        self._by_trigger: dict[str, list[_Pattern]] = {}
+        by_id = {symptom.id: symptom for symptom in symptoms}
+        self._order = {name: place for place, name in enumerate(by_id)}
+        self._by_trigger: dict[str, list[_Pattern | _Phrase]] = {}
         self._known: dict[str, tuple[Hit, ...]] = {}
-        self._patterns = tuple(_Pattern(symptom, text) for symptom in symptoms for text in symptom.patterns)
-        self._order = {pattern.symptom.id: place for place, pattern in enumerate(self._patterns)}
+        self._patterns: tuple[_Pattern | _Phrase, ...] = (
+            *(_Pattern(symptom, text) for symptom in by_id.values() for text in symptom.patterns),
+            *_phrases(by_id),
+        )
         for pattern in self._patterns:
-            for trigger in _triggers(pattern):
+            for trigger in _triggers(pattern.expression):
                 self._by_trigger.setdefault(trigger, []).append(pattern)
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Every regular expression that lines are searched with."""
+        return tuple(pattern.expression.source for pattern in self._patterns)
 
     def check(self) -> None:
         """Compile every pattern now, rather than when a line first needs it.
@@ -94,7 +142,7 @@ class Matcher:
             InvalidInput: one is malformed.
         """
         for pattern in self._patterns:
-            pattern.expression()
+            pattern.expression.compiled()
 
     def hits(self, window: Window) -> tuple[Hit, ...]:
         """The symptoms that a line shows, each once, in their files' order. Lines that come again are remembered."""
@@ -107,34 +155,48 @@ class Matcher:
         return known
 
     def _search(self, window: Window) -> Iterable[Hit]:
-        done: set[str] = set()
+        """Each symptom once; what cannot be an answer to someone who does without before what can."""
+        found: dict[str, Hit] = {}
+        searched: set[int] = set()
         for trigger, patterns in self._by_trigger.items():
             if trigger not in window.text:
                 continue
             for pattern in patterns:
-                groups = None if pattern.symptom.id in done else pattern.search(window)
-                if groups is not None:
-                    done.add(pattern.symptom.id)
-                    yield Hit(pattern.symptom, groups, self._order[pattern.symptom.id])
+                if id(pattern) in searched:
+                    continue
+                searched.add(id(pattern))
+                shown = pattern.search(window)
+                if shown is None:
+                    continue
+                symptom, groups = shown
+                if symptom.id not in found or found[symptom.id].asked > pattern.asked:
+                    found[symptom.id] = Hit(symptom, groups, self._order[symptom.id], pattern.asked)
+        return found.values()
 
 
-def _triggers(pattern: _Pattern) -> tuple[str, ...]:
+def _phrases(symptoms: dict[str, Symptom]) -> Iterable[_Phrase]:
+    missing = tuple((name, symptom.missing) for name, symptom in symptoms.items())
+    things = {kind: Things(kind, missing) for kind in Missing.__struct_fields__}
+    return (_Phrase(phrase, things[phrase.kind], symptoms) for phrase in PHRASES if things[phrase.kind])
+
+
+def _triggers(expression: _Expression) -> tuple[str, ...]:
     """The texts of which a line that shows a pattern has one: triggers, or what the pattern requires.
 
     Raises:
         InvalidInput: it has none.
     """
-    plain = pattern.source.replace("\\", "")
+    plain = expression.frame.replace("\\", "")
     triggers = tuple(trigger for trigger in TRIGGERS if trigger in plain)
     if not triggers:
         raise InvalidInput(
-            f"symptom {pattern.symptom.id}: pattern {pattern.source!r} has no trigger, by which lines are chosen",
+            f"{expression.what}: pattern {expression.source!r} has no trigger, by which lines are chosen",
             "say more of the message, or add a trigger to devsetup/diagnosis/reading.py",
         )
-    if pattern.spans_lines or not pattern.required:
+    if expression.spans_lines or not expression.required:
         return triggers
     # One for each of the texts that it requires is enough, and saves asking it again for every other. A text without a
     # trigger stands for itself, on a line that was chosen for another word.
     return tuple(
-        sorted({next((trigger for trigger in triggers if trigger in text), text) for text in pattern.required})
+        sorted({next((trigger for trigger in triggers if trigger in text), text) for text in expression.required})
     )

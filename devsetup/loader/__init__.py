@@ -126,13 +126,15 @@ class Loader:
         Raises:
             InvalidInput: a file is malformed, or an id is used twice.
         """
+        from devsetup.diagnosis import development  # noqa: PLC0415  most commands need no symptom
+
         found: dict[str, Symptom] = {}
         for path in sorted((self.root / "symptoms").glob("*.toml")):
             try:
                 file = msgspec.convert(tomllib.loads(path.read_text("utf-8")), SymptomFile)
             except (OSError, ValueError, msgspec.ValidationError) as error:
                 raise InvalidInput(f"{path}: {error}", "`devsetup symptoms show ID` prints a valid entry") from error
-            for symptom in file.symptom:
+            for symptom in (*file.symptom, *map(development.symptom, file.library)):
                 if symptom.id in found:
                     raise InvalidInput(f"{path}: symptom {symptom.id} is in {found[symptom.id].stack}.toml already")
                 found[symptom.id] = msgspec.structs.replace(symptom, stack=path.stem)

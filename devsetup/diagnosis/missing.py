@@ -1,0 +1,221 @@
+"""What is missing, however a tool says so: a header, a library, a module, a program.
+
+Every compiler, linker and build system has words of its own for it, and so has many a configure script. The words are
+here, once; what libraries bring is in `symptoms/development.toml`. A new phrase is known for all of them, and a new
+library in all of these phrases.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from devsetup.symptom import Missing
+
+_ANY = r"[\w./+-]{0,120}"  # what `*` stands for
+_HOLE = "%"
+
+_WRONG = r"(?:[Ee]rror|ERROR|FATAL|[Ff]atal|\*\*\*|!!!|xception)"
+# A complaint, and what it is about: on the same line, or below one that ends with a colon.
+_SAID = rf"{_WRONG}(?:[^\n]{{0,120}}?|[^\n]{{0,200}}: ?\n{{1,2}}\s{{0,16}}[^\n]{{0,100}}?)"
+_UNABLE = (
+    r"(?:annot |an't |an not |ould not |ouldn't |nable to |id not |ailed to )"
+    r"(?:find|locate|detect|link (?:with|to|against)|use|include|open|load|run|execute|compile(?: with)?|discover|get)"
+)
+_FEW = r"(?: [\w-]{1,12}){0,3} ['\"`(<]{0,2}"  # words between what could not be done and what with
+_ABSENT = (
+    r"(?:not (?:be )?(?:found|installed|available|present|located|usable|detected|set up)"
+    r"|(?:is|are|was) (?:required|missing|needed|mandatory|not (?:found|installed|available|present))"
+    r"|required|missing|(?:cannot|could not|can't) be found|does not exist)"
+)
+_END = r"(?![\w/-])"
+_HEADER_END = r"(?![\w/.-])"
+_CMAKE = r"CMake Error [^\n]{1,300}\n\s{1,16}"
+
+
+class Phrase(msgspec.Struct, frozen=True, kw_only=True):
+    """One way of saying that something is missing.
+
+    Attributes:
+        kind: of thing, a field of `Missing`.
+        text: a regular expression; `%` stands for the thing.
+        asked: it may be an answer to someone who does without: whether that was so, the rest of the log tells.
+    """
+
+    kind: str
+    text: str
+    asked: bool = False
+
+
+PHRASES = (
+    # Compilers: GCC, Clang, NVIDIA's and Intel's.
+    Phrase(kind="headers", text=r"error: '?%(?:: No such file|' file not found)"),
+    Phrase(kind="headers", text=r"(?:annot|ould not) open (?:source|include) file:? ['\"]%['\"]"),
+    Phrase(kind="headers", text=rf"{_UNABLE}{_FEW}%{_HEADER_END}", asked=True),
+    Phrase(
+        kind="headers",
+        text=rf"(?<![\w/.-])%['\">)]{{0,2}} (?:header |file ){{0,2}}(?:(?:is|was|were|could|can) )?{_ABSENT}",
+        asked=True,
+    ),
+    Phrase(kind="fortran", text=r"annot open module file '%\.mod'|an't open included file '%'|nable to open MODULE file %\.mod"),
+    # Linkers: GNU ld, gold, lld, mold, Apple's, and rustc before it calls one.
+    Phrase(
+        kind="libraries",
+        text=r"(?:annot find|nable to find library|library not found for) -l%(?![\w+.-])|library '%' not found"
+        r"|native static library `%`|library not found: %(?![\w+.-])",
+    ),
+    Phrase(kind="libraries", text=rf"{_UNABLE}{_FEW}(?:-l|lib)%(?:\.(?:so|a|dylib)[\w.]{{0,12}})?{_END}", asked=True),
+    # pkg-config, and those who ask it: autoconf, CMake, Meson, Rust's build scripts.
+    Phrase(
+        kind="modules",
+        text=r"^\s{0,12}Package '?%'?(?:, required by .{1,100}, not found| was not found)|No package '%' found",
+        asked=True,
+    ),
+    Phrase(
+        kind="modules",
+        text=r"Dependency \"%\" not found|[Ss]ystem library `%` required by crate|ERROR: Dependency '?\"?%['\"]? is required"
+        r"|`%\.pc` needs to be installed|(?<![\w.+-])%(?:\.pc)? not found using pkg-config",
+    ),
+    Phrase(
+        kind="modules",
+        text=r"(?:required packages? (?:was|were) not found:\n\n\s{1,12}- "
+        r"|error: Package requirements [^\n]{1,200} were not met:\n\n(?:No package|Package) '?)%(?![\w+.-])",
+    ),
+    Phrase(kind="modules", text=r"pkg-config['\"`]?[^\n]{0,100} ['\"]?%['\"`]{0,2} did not exit|None of the required '%[;']"),
+    Phrase(
+        kind="cmake",
+        text=rf"{_CMAKE}(?:Could NOT find %\b(?!: Found unsuitable)|By not providing \"Find%\."
+        r"|Could not find a package configuration file provided by \"%\")",
+    ),
+    Phrase(kind="cmake", text=r"CMake Error: [^\n]{0,100}set to NOTFOUND[^\n]{0,20}\n[^\n]{0,120}\n\s{0,4}%_(?:INCLUDE|LIBRAR)"),
+    # Shells, Python's subprocess, configure scripts of any kind.
+    Phrase(kind="programs", text=rf"No such file or directory: '%'|{_SAID}{_UNABLE}{_FEW}%{_END}"),
+    Phrase(
+        kind="programs",
+        text=rf"(?<![\w/.-])%['\"`]?:? (?:command |executable |binary |program |script )?(?:(?:was|is|could) )?{_ABSENT}"
+        rf"|{_UNABLE}{_FEW}%{_END}|which: no % in",
+        asked=True,
+    ),
+    Phrase(
+        kind="names",
+        text=rf"{_SAID}[ '\"`(<-](?:lib)?%['\"`)>]{{0,2}},?(?: (?!but |so |using )[\w.()>=+-]{{1,20}}){{0,4}} {_ABSENT}",
+    ),
+    Phrase(kind="names", text=rf"{_SAID}{_UNABLE}{_FEW}(?:-l|lib)?%{_END}"),
+    Phrase(
+        kind="names",
+        text=rf"{_SAID}(?:[Rr]equires?|[Nn]eeds?|[Ii]nstall)(?: [\w-]{{1,12}}){{0,2}} ['\"`(]?(?:lib)?%{_END}"
+        r"(?![^\n]{0,12}\d\.\d)",
+    ),
+    Phrase(
+        kind="names",
+        text=rf"RequiredDependencyException: %{_END}|headers or library files could not be found for %{_END}",
+    ),
+    Phrase(
+        kind="names",
+        text=rf"{_UNABLE}{_FEW}(?:lib)?%['\"`)>]?(?: \w{{1,12}})? (?:librar|header|develop|install|include)",
+        asked=True,
+    ),
+)
+
+
+class Things:
+    """What several symptoms miss, of one kind.
+
+    `owner` tells whose a thing is. Things are literal, but for `*`, which stands for any part of a name or a path.
+    """
+
+    def __init__(self, kind: str, missing: Iterable[tuple[str, Missing]]) -> None:
+        self._owners = [
+            (symptom, re.compile("|".join(map(_expression, _longest_first(getattr(what, kind)))), _flags(kind)))
+            for symptom, what in missing
+            if getattr(what, kind)
+        ]
+        every = _longest_first(thing for _, what in missing for thing in getattr(what, kind))
+        self.expression = "|".join(map(_expression, every))
+        self.kind = kind
+
+    def __bool__(self) -> bool:
+        return bool(self._owners)
+
+    def owner(self, thing: str) -> str:
+        """The id of the first symptom that misses the thing."""
+        return next(symptom for symptom, expression in self._owners if expression.fullmatch(thing))
+
+    def phrase(self, phrase: Phrase) -> str:
+        """A phrase of this kind as a regular expression; what is missing is in one of the groups `thing0`, `thing1`..."""
+        pieces = phrase.text.split(_HOLE)
+        case = "(?i:" if self.kind == "names" else "(?:"
+        found = pieces[0]
+        for number, piece in enumerate(pieces[1:]):
+            found += f"(?P<thing{number}>{case}{self.expression})){piece}"
+        return found
+
+
+def frame(phrase: Phrase) -> str:
+    """A phrase with any word for what is missing: what of it a line must have whatever that is."""
+    return phrase.text.replace(_HOLE, r"[\w]")
+
+
+def examples(what: Missing) -> tuple[str, ...]:
+    """Lines that say that what a library brings is missing, in the words of common tools."""
+    header, library, module, package, program, fortran, name = (
+        (kind[0].replace("*", "x") if kind else "")
+        for kind in (what.headers, what.libraries, what.modules, what.cmake, what.programs, what.fortran, what.names)
+    )
+    return (
+        *_of(header, "src/a.c:3:10: fatal error: {}: No such file or directory"),
+        *_of(header, "src/a.cpp:3:10: fatal error: '{}' file not found"),
+        *_of(header, 'a.cu(2): catastrophic error: cannot open source file "{}"'),
+        *_of(header, "configure: error: {} could not be found. Please set CPPFLAGS."),
+        *_of(library, "/usr/bin/ld: cannot find -l{}: No such file or directory"),
+        *_of(library, "ld.lld: error: unable to find library -l{}"),
+        *_of(library, "ld: library not found for -l{}"),
+        *_of(library, "ld: library '{}' not found"),
+        *_of(module, "Package '{}', required by 'virtual:world', not found"),
+        *_of(module, "Package {} was not found in the pkg-config search path."),
+        *_of(module, "configure: error: Package requirements ({} >= 1.0) were not met:\n\nNo package '{}' found\n"),
+        *_of(module, 'meson.build:4:0: ERROR: Dependency "{}" not found, tried pkgconfig and cmake'),
+        *_of(module, "  The following required packages were not found:\n\n   - {}\n"),
+        *_of(package, "CMake Error at FindX.cmake:230 (message):\n  Could NOT find {} (missing: {}_LIBRARY)\n"),
+        *_of(package, 'CMake Error at CMakeLists.txt:3 (find_package):\n  By not providing "Find{}.cmake" in\n'),
+        *_of(program, "FileNotFoundError: [Errno 2] No such file or directory: '{}'"),
+        *_of(program, "sh: 1: {}: not found"),
+        *_of(fortran, "Fatal Error: Cannot open module file '{}.mod' for reading at (1): No such file or directory"),
+        *_of(name, "configure: error: {} is required"),
+        *_of(name, "configure: error: cannot find {}"),
+    )
+
+
+def counterexamples(what: Missing) -> tuple[str, ...]:
+    """Lines that are like them and say no such thing."""
+    header, library, package, name = (
+        next((thing for thing in kind if "*" not in thing), "")
+        for kind in (what.headers, what.libraries, what.cmake, what.names)
+    )
+    return (
+        *_of(header, "checking for {}... no"),
+        *_of(library, "/usr/bin/ld: cannot find -l{}qz: No such file or directory"),
+        *_of(package, "-- Could NOT find {} (missing: {}_LIBRARY)"),
+        *_of(name, "checking for {}... not found"),
+    )
+
+
+def _of(thing: str, text: str) -> tuple[str, ...]:
+    return (text.replace("{}", thing),) if thing else ()
+
+
+def _expression(thing: str) -> str:
+    return re.escape(thing).replace(r"\*", _ANY)
+
+
+def _longest_first(things: Iterable[str]) -> list[str]:
+    return sorted(dict.fromkeys(things), key=len, reverse=True)
+
+
+def _flags(kind: str) -> int:
+    return re.IGNORECASE if kind == "names" else 0

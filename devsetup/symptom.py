@@ -105,6 +105,8 @@ class Symptom(_Data, frozen=True, kw_only=True):
         misses: similar log text that must not.
         missing: it shows, too, where one of these is said to be missing, in whatever words.
         general: says only what any compiler's message says; a more special symptom on the same line is preferred.
+        reports: says only that a program failed, which has said why itself: any other symptom is preferred.
+        passes: may be tried again, or done in another way: no cause of what the log ends with long after it.
     """
 
     id: str
@@ -120,6 +122,8 @@ class Symptom(_Data, frozen=True, kw_only=True):
     affects: str = ""
     missing: Missing = Missing()
     general: bool = False
+    reports: bool = False
+    passes: bool = False
     stack: str = ""
 
 

@@ -43,6 +43,11 @@ _PROBE_LATER = re.compile(r"^ *(?:failure\.|removing: _configtest)", re.MULTILIN
 _LINKING = re.compile(r"\(\.(?:text|data|rodata)[^)\n]{0,200}\): undefined reference to ")
 # A command that the Makefile says may fail.
 _IGNORED = re.compile(r"[^\n]*\n[^\n]*Error \d{1,3} \(ignored\)(?:\n|$)")
+# An error that R goes on after: it was inside try() or tryCatch().
+_R_TRIED = re.compile(
+    r"Error(?: in [^\n]{1,200})? : ?(?![^\n]*(?:\n[^\n]*){0,3}(?:Calls: |Execution halted|ERROR|rror: |\n> |\n\* ))"
+    r"[^\n]*\n[^\n]*\n[^\n]*\n"
+)
 # A download that is tried again.
 _RETRIED = re.compile(r"[^\n]*\n(?:Warning: Problem|Retrying\b|[^\n]{0,40}[Ww]ill retry)")
 # Theano's log and Python's warnings, glog and TensorFlow. A linker's warning is often the very cause of what follows.
@@ -73,6 +78,10 @@ _SUCCESS = re.compile(
     r"|^\[(?P<steps>\d+)/(?P=steps)\] "
     r"|^\s*Finished (`?\w+`? profile|dev|release)\b|\bnaming to \S+ (\d[\d.]*s )?done|^Finished processing dependencies"
     r"|^\d+ upgraded, \d+ newly installed|Nothing to be done for|^\s*congratulations :\)"
+)
+# What only the last words of a whole job or command are: whatever failed before them was allowed to.
+_JOB_SUCCESS = re.compile(
+    r"^Job succeeded|^Finished: SUCCESS|\bBUILD SUCCESSFUL\b|^\[100%\] Built target |^exit (code|status):? 0$"
 )
 # A count of failures in the summary of a test run, in either order.
 _FAILURES = re.compile(
@@ -121,6 +130,7 @@ def is_probe(context: str) -> bool:
         or _PROBE_PLACE.search(line)
         or _PROBE_LATER.search(context)
         or _IGNORED.match(context)
+        or _R_TRIED.match(context)
         or _RETRIED.match(context)
     )
 
@@ -180,8 +190,13 @@ def _counts_no_failure(line: str) -> bool:
     return not any(counts) and bool(counts or _PASSED.search(line))
 
 
-def ended_well(tail: tuple[str, ...]) -> bool:
-    """Whether the last lines of a log say that all went well, and no error comes after that."""
+def ended_well(tail: tuple[str, ...], *, stopped: bool) -> bool:
+    """Whether the last lines of a log say that all went well, and no error comes after that.
+
+    Where something `stopped` before, only the very last line can say that it was allowed to.
+    """
+    if stopped:
+        return bool(tail and _JOB_SUCCESS.search(tail[-1]))
     for line in reversed(tail):
         if _SUCCESS.search(line) or _counts_no_failure(line):
             return True

@@ -105,13 +105,16 @@ class _Phrase:
         self.asked = phrase.asked
         self.expression = _Expression(f"a phrase for {phrase.kind}", things.phrase(phrase), frame(phrase))
         self._things, self._symptoms = things, symptoms
+        self._name = phrase.kind.removesuffix("s")
 
     def search(self, window: Window) -> tuple[Symptom, dict[str, str]] | None:
         found = self.expression.search(window)
         if found is None:
             return None
         thing = next(value for value in found.groupdict().values() if value)
-        return self._symptoms[self._things.owner(thing)], {}
+        symptom = self._symptoms[self._things.owner(thing)]
+        # What one library brings is one cause, unless its title tells things apart.
+        return symptom, {self._name: thing} if "<%=" in symptom.title else {}
 
 
 class Matcher:

@@ -21,8 +21,9 @@ _ANY = r"[\w./+-]{0,120}"  # what `*` stands for
 _HOLE = "%"
 
 _WRONG = r"(?:[Ee]rror|ERROR|FATAL|[Ff]atal|\*\*\*|!!!|xception)"
-# A complaint, and what it is about: on the same line, or below one that ends with a colon.
-_SAID = rf"{_WRONG}(?:[^\n]{{0,120}}?|[^\n]{{0,200}}: ?\n{{1,2}}\s{{0,16}}[^\n]{{0,100}}?)"
+_SAID = rf"{_WRONG}[^\n]{{0,120}}?"
+# A complaint, and below it what it is about: CMake's `message`, and scripts that begin with a line's end.
+_BELOW = r"(?:error:|Error|ERROR)(?:[^\n]{0,200}:)? ?\n{1,2}\s{0,16}[^\n]{0,100}?"
 _UNABLE = (
     r"(?:annot |an't |an not |ould not |ouldn't |nable to |id not |ailed to )"
     r"(?:find|locate|detect|link (?:with|to|against)|use|include|open|load|run|execute|compile(?: with)?|discover|get)"
@@ -94,22 +95,23 @@ PHRASES = (
     ),
     Phrase(kind="cmake", text=r"CMake Error: [^\n]{0,100}set to NOTFOUND[^\n]{0,20}\n[^\n]{0,120}\n\s{0,4}%_(?:INCLUDE|LIBRAR)"),
     # Shells, Python's subprocess, configure scripts of any kind.
-    Phrase(kind="programs", text=rf"No such file or directory: '%'|{_SAID}{_UNABLE}{_FEW}%{_END}"),
+    Phrase(kind="programs", text=r"No such file or directory: '%'"),
     Phrase(
         kind="programs",
         text=rf"(?<![\w/.-])%['\"`]?:? (?:command |executable |binary |program |script )?(?:(?:was|is|could) )?{_ABSENT}"
         rf"|{_UNABLE}{_FEW}%{_END}|which: no % in",
         asked=True,
     ),
-    Phrase(
-        kind="names",
-        text=rf"{_SAID}[ '\"`(<-](?:lib)?%['\"`)>]{{0,2}},?(?: (?!but |so |using )[\w.()>=+-]{{1,20}}){{0,4}} {_ABSENT}",
-    ),
-    Phrase(kind="names", text=rf"{_SAID}{_UNABLE}{_FEW}(?:-l|lib)?%{_END}"),
-    Phrase(
-        kind="names",
-        text=rf"{_SAID}(?:[Rr]equires?|[Nn]eeds?|[Ii]nstall)(?: [\w-]{{1,12}}){{0,2}} ['\"`(]?(?:lib)?%{_END}"
-        r"(?![^\n]{0,12}\d\.\d)",
+    *(
+        Phrase(kind=kind, text=complaint + about)
+        for kind in ("programs", "names")
+        for complaint in (_SAID, _BELOW)
+        for about in (
+            rf"[ '\"`(<:/-](?:lib)?%['\"`)>]{{0,2}},?(?: (?!but |so |using )[\w.()>=+-]{{1,20}}){{0,4}} {_ABSENT}",
+            rf"{_UNABLE}{_FEW}(?:-l|lib)?%{_END}",
+            rf"(?:[Rr]equires?|[Nn]eeds?|[Ii]nstall|[Mm]ust have)(?: [\w-]{{1,12}}){{0,2}} ['\"`(]?(?:lib)?%{_END}"
+            r"(?![^\n]{0,12}\d\.\d)",
+        )
     ),
     Phrase(
         kind="names",

@@ -43,8 +43,12 @@ _QUOTED = 60  # lines of a compiler's or a program's that CMake puts below its c
 _LINKED = "undefined reference to"
 _CMAKE = re.compile(r"CMake Error")
 _SOURCE = re.compile(r"\s{0,8}([^\s:()]{1,200}\.\w{1,4})(?::\d+:|\(\d+\): )")  # GCC's, clang's and nvcc's place
+_WARNED = re.compile(r"\bwarning\b", re.IGNORECASE)
 _HARMLESS = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]{0,200}")
 _HOLE = "<%="
+_ANSWERED = 3  # lines after which an answer to someone who does without is no longer what a log ends with
+_ANSWERING = 25  # lines within which a program that cannot do without says so and ends
+_GONE_ON = 8  # lines after which a step that may fail did not end the log
 _ENDING = 30  # lines: an error this close to the end of a log is why it ends
 
 
@@ -132,9 +136,9 @@ def diagnose(blocks: Iterable[bytes], matcher: Matcher, machine: Machine) -> Dia
     sieve = _Sieve()
     for window in read(blocks, log):
         sieve.take(window, matcher.hits(window))
-    if ended_well(log.tail) and not sieve.stopped:
+    if ended_well(log.tail, stopped=sieve.stopped):
         return Diagnosis(causes=(), unexplained=(), folded=0, lines=log.lines, tail=log.tail)
-    causes = tuple(_cause(each, machine) for each in sieve.causes())
+    causes = tuple(_cause(each, machine) for each in sieve.causes(log.lines))
     unexplained = _unexplained(sieve, causes, log.lines)
     return Diagnosis(
         causes=causes,
@@ -167,6 +171,8 @@ class _Found:
         self.symptom: Symptom = hit.symptom
         self.groups = hit.groups
         self.order = hit.order
+        self.asked = True
+        self.last = 0
         self.lines: list[Line] = []
         self.numbers: set[int] = set()
         self.count = 0
@@ -177,17 +183,28 @@ class _Found:
         """Special before general, and among these in the order of their files."""
         return self.symptom.general, self.order
 
-    def place(self, others: Iterable[_Found], configured: int) -> tuple[bool, int, tuple[bool, int]]:
+    def place(self, others: Iterable[_Found], configured: int, failures: Iterable[int]) -> tuple[bool, bool, int, tuple[bool, int]]:
         """What causes are sorted by: something warned of did not stop the program that some other cause stopped.
 
-        Nor did a package that was asked for before configuring came to its end, on the line `configured`.
+        Nor did a package that was asked for before configuring came to its end, on the line `configured`, or when none
+        of the `failures` came soon after. What only reports that a program failed comes behind what that program said.
 
         A general message comes behind a more particular one of the same event, even when the log has it before.
         """
         same = [each.lines[0].number for each in others if each.rank < self.rank and self._one_event(each)]
         first = self.lines[0].number
-        survived = is_warning(self.lines[0].text) or (first < configured and is_asked(self.lines[0].text))
-        return survived, max([first, *same]) if self.symptom.general else first, self.rank
+        answered = first < configured or not any(0 <= failure - self.last <= _ANSWERING for failure in failures)
+        survived = is_warning(self.lines[0].text) or (self.asked and answered)
+        return survived, self.symptom.reports, max([first, *same]) if self.symptom.general else first, self.rank
+
+    def passed(self, lines: int, last_failure: int) -> bool:
+        """Whether the log, of so many lines, went on as if it had not been: nothing failed later, and it did not end there.
+
+        `last_failure` is the line that last spoke of one that was not only asked about, and that does not pass.
+        """
+        if self.asked:
+            return last_failure == 0 and self.last < lines - _ANSWERED
+        return self.symptom.passes and last_failure <= self.last < lines - _GONE_ON
 
     def _one_event(self, other: _Found) -> bool:
         """In one file of source, on the next lines, or quoted by CMake below its own complaint.
@@ -199,8 +216,10 @@ class _Found:
         next_to = not is_stop(own.text) and 0 < its.number - own.number <= _NEAR
         return bool(quoted or self.files & other.files or next_to)
 
-    def seen(self, line: Line) -> None:
+    def seen(self, line: Line, *, asked: bool) -> None:
         self.count += 1
+        self.last = line.number
+        self.asked = self.asked and asked
         if len(self.lines) < _SHOWN:
             self.lines.append(line)
             self.numbers.add(line.number)
@@ -241,10 +260,11 @@ class _Sieve:
             self.last_stop = window.number
             self.stops = [*self.stops, line][:_SHOWN]
         for hit in _telling(hits):
-            self._keep(hit, line)
+            if not (hit.asked and _WARNED.search(window.text)):
+                self._keep(hit, line)
         if self.tracebacks.holds(window.text):
             self.followers += not hits and not window.text.lstrip().startswith('File "')
-        elif not hits and is_error(window.text):
+        elif not hits and is_error(window.text) and not is_asked(window.text):
             self.last_error = window.number
             if len(self.errors) < 4 * _SHOWN:
                 self.errors.append(line)
@@ -262,17 +282,29 @@ class _Sieve:
                 return
             self.named[hit.symptom.id] += 1
             self.found[key] = _Found(hit)
-        self.found[key].seen(line)
+        self.found[key].seen(line, asked=hit.asked or is_asked(line.text))
 
-    def causes(self) -> list[_Found]:
-        """In the order of the log, warnings last; a general one beside a special one is left out."""
-        special = {number for each in self.found.values() if not each.symptom.general for number in each.numbers}
+    def causes(self, lines: int) -> list[_Found]:
+        """In the order of the log, warnings last; a general one beside a special one is left out.
+
+        So is what the log, of so many lines, went on after.
+        """
+        failed = max(
+            (self.last_error, self.last_stop)
+            + tuple(each.last for each in self.found.values() if not each.asked and not each.symptom.passes)
+        )
+        found = [each for each in self.found.values() if not each.passed(lines, failed)]
+        special = {number for each in found if not each.symptom.general for number in each.numbers}
         kept = [
             each
-            for each in self.found.values()
+            for each in found
             if not each.symptom.general or not any(_near(number, special) for number in each.numbers)
         ]
-        return sorted(kept, key=lambda each: each.place(kept, self.configured))
+        failures = {
+            *(number for each in kept if not each.asked for number in each.numbers),
+            *(line.number for line in (*self.errors, *self.stops)),
+        }
+        return sorted(kept, key=lambda each: each.place(kept, self.configured, failures))
 
 
 def _telling(hits: tuple[Hit, ...]) -> tuple[Hit, ...]:

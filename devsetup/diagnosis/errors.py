@@ -42,7 +42,7 @@ _PROBE_LATER = re.compile(r"^ *(?:failure\.|removing: _configtest)", re.MULTILIN
 # What a linker says below the line that names its object.
 _LINKING = re.compile(r"\(\.(?:text|data|rodata)[^)\n]{0,200}\): undefined reference to ")
 # A command that the Makefile says may fail.
-_IGNORED = re.compile(r"[^\n]*\n[^\n]*Error \d{1,3} \(ignored\)(?:\n|$)")
+_IGNORED = re.compile(r"(?:[^\n]*\n){1,2}g?make[^\n]*Error \d{1,3} \(ignored\)(?:\n|$)")
 # An error that R goes on after: it was inside try() or tryCatch().
 _R_TRIED = re.compile(
     r"Error(?: in [^\n]{1,200})? : ?(?![^\n]*(?:\n[^\n]*){0,3}(?:Calls: |Execution halted|ERROR|rror: |\n> |\n\* ))"
@@ -190,8 +190,8 @@ def _counts_no_failure(line: str) -> bool:
     return not any(counts) and bool(counts or _PASSED.search(line))
 
 
-def ended_well(tail: tuple[str, ...], *, stopped: bool) -> bool:
-    """Whether the last lines of a log say that all went well, and no error comes after that.
+def ended_well(tail: tuple[str, ...], *, stopped: bool, known: frozenset[str]) -> bool:
+    """Whether the last lines of a log say that all went well, and no error, nor a line that is `known` as one, comes later.
 
     Where something `stopped` before, only the very last line can say that it was allowed to.
     """
@@ -200,6 +200,6 @@ def ended_well(tail: tuple[str, ...], *, stopped: bool) -> bool:
     for line in reversed(tail):
         if _SUCCESS.search(line) or _counts_no_failure(line):
             return True
-        if is_error(line) or is_stop(line):
+        if line in known or is_error(line) or is_stop(line):
             return False
     return False

@@ -28,7 +28,7 @@ _UNABLE = (
     r"(?:annot |an't |an not |ould not |ouldn't |nable to |id not |ailed to )"
     r"(?:find|locate|detect|link (?:with|to|against)|use|include|open|load|run|execute|compile(?: with)?|discover|get)"
 )
-_FEW = r"(?: [\w-]{1,12}){0,3} ['\"`(<]{0,2}"  # words between what could not be done and what with
+_FEW = r"(?: [\w-]{1,12}){0,5} ['\"`(<]{0,2}"  # words between what could not be done and what with
 _ABSENT = (
     r"(?:not (?:be )?(?:found|installed|available|present|located|usable|detected|set up)"
     r"|(?:is|are|was) (?:required|missing|needed|mandatory|not (?:found|installed|available|present))"
@@ -95,7 +95,7 @@ PHRASES = (
     ),
     Phrase(kind="cmake", text=r"CMake Error: [^\n]{0,100}set to NOTFOUND[^\n]{0,20}\n[^\n]{0,120}\n\s{0,4}%_(?:INCLUDE|LIBRAR)"),
     # Shells, Python's subprocess, configure scripts of any kind.
-    Phrase(kind="programs", text=r"No such file or directory: '%'"),
+    Phrase(kind="programs", text=r"No such file or directory: '(?:/[\w./-]{1,100}/)?%'"),
     Phrase(
         kind="programs",
         text=rf"(?<![\w/.-])%['\"`]?:? (?:command |executable |binary |program |script )?(?:(?:was|is|could) )?{_ABSENT}"
@@ -107,10 +107,12 @@ PHRASES = (
         for kind in ("programs", "names")
         for complaint in (_SAID, _BELOW)
         for about in (
-            rf"[ '\"`(<:/-](?:lib)?%['\"`)>]{{0,2}},?(?: (?!but |so |using )[\w.()>=+-]{{1,20}}){{0,4}} {_ABSENT}",
+            rf"[ '\"`(<:/-](?:lib)?%['\"`)>]{{0,2}}(?:=\w{{1,12}}|,)?"
+            rf"(?: (?!but |so |using )[\w.()>=+/-]{{1,20}}){{0,5}} {_ABSENT}",
+            r"\b[Nn]o (?:usable |suitable |working )?(?:lib)?%(?:[ /]\w{1,12}){0,3} (?:found|available|installed|detected)",
             rf"{_UNABLE}{_FEW}(?:-l|lib)?%{_END}",
             rf"(?:[Rr]equires?|[Nn]eeds?|[Ii]nstall|[Mm]ust have)(?: [\w-]{{1,12}}){{0,2}} ['\"`(]?(?:lib)?%{_END}"
-            r"(?![^\n]{0,12}\d\.\d)",
+            r"(?![^\n]{0,80}(?:but |found version|[Yy]ou have|too old|installed version))",
         )
     ),
     Phrase(

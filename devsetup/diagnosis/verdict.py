@@ -136,7 +136,7 @@ def diagnose(blocks: Iterable[bytes], matcher: Matcher, machine: Machine) -> Dia
     sieve = _Sieve()
     for window in read(blocks, log):
         sieve.take(window, matcher.hits(window))
-    if ended_well(log.tail, stopped=sieve.stopped):
+    if ended_well(log.tail, stopped=sieve.stopped, known=sieve.known()):
         return Diagnosis(causes=(), unexplained=(), folded=0, lines=log.lines, tail=log.tail)
     causes = tuple(_cause(each, machine) for each in sieve.causes(log.lines))
     unexplained = _unexplained(sieve, causes, log.lines)
@@ -283,6 +283,10 @@ class _Sieve:
             self.named[hit.symptom.id] += 1
             self.found[key] = _Found(hit)
         self.found[key].seen(line, asked=hit.asked or is_asked(line.text))
+
+    def known(self) -> frozenset[str]:
+        """The lines, as they are kept, that show a symptom."""
+        return frozenset(line.text for each in self.found.values() if not each.asked for line in each.lines)
 
     def causes(self, lines: int) -> list[_Found]:
         """In the order of the log, warnings last; a general one beside a special one is left out.

@@ -73,7 +73,7 @@ class Library(Missing, frozen=True, kw_only=True):
         title: what is not installed.
         system: the logical name in `hosts/libraries.toml`; installing it is a change that devsetup can make to a plan.
         packages: package manager to package names, for what is not listed there.
-        include: the module by which pkg-config names a directory of headers that compilers do not look in by themselves.
+        include: the module by which pkg-config names a directory of headers that compilers do not look in.
         patterns: further messages that say it is missing, as a symptom's.
         remedies: instead of what follows from `system` and `packages`, or after it.
     """

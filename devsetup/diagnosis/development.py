@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from devsetup.symptom import Library
 
 _CAUSE = (
-    "The build asks for a header, a library, a module or a program that comes with them; the run-time library alone does "
-    "not have it. If they are installed, they are where this compiler does not look."
+    "The build asks for a header, a library, a module or a program that comes with them; the run-time library alone "
+    "does not have it. If they are installed, they are where this compiler does not look."
 )
 _SOURCES = ("messages of GCC, Clang, ld, lld, pkgconf and CMake: reproduced on Debian 12",)
 _INSTALL = "Install them with the package manager, {}and clean the build's cache of what it found before."

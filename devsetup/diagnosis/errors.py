@@ -191,7 +191,7 @@ def _counts_no_failure(line: str) -> bool:
 
 
 def ended_well(tail: tuple[str, ...], *, stopped: bool, known: frozenset[str]) -> bool:
-    """Whether the last lines of a log say that all went well, and no error, nor a line that is `known` as one, comes later.
+    """Whether the last lines of a log say that all went well, and no error, nor a line `known` as one, comes later.
 
     Where something `stopped` before, only the very last line can say that it was allowed to.
     """

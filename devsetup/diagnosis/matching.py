@@ -43,6 +43,7 @@ class _Expression:
     Attributes:
         what: whose it is, as an error names it.
         frame: an expression that every match of it matches, too, and in which required texts are looked for.
+        required: of these texts a match holds one; it may hold any text when there are none.
     """
 
     def __init__(self, what: str, source: str, frame: str) -> None:
@@ -85,9 +86,8 @@ class _Pattern:
     asked = False
 
     def __init__(self, symptom: Symptom, text: str) -> None:
-        is_regex = text.startswith("re:")
-        source = text.removeprefix("re:").translate(_PLAIN_QUOTES)
-        source = source if is_regex else re.escape(source)
+        plain = text.translate(_PLAIN_QUOTES)
+        source = plain.removeprefix("re:") if plain.startswith("re:") else re.escape(plain).replace("\\\n", r"\n")
         self.symptom = symptom
         self.expression = _Expression(f"symptom {symptom.id}", source, source)
 

@@ -39,8 +39,23 @@ _HEADER_END = r"(?![\w/.-])"
 _CMAKE = r"CMake Error [^\n]{1,300}\n\s{1,16}"
 
 
+# What a complaint says of something that has a name.
+_ABOUT = (
+    (
+        rf"[ '\"`(<:/-](?:lib)?%['\"`)>]{{0,2}}(?:=\w{{1,12}}|,)?"
+        rf"(?: (?!but |so |using )[\w.()>=+/-]{{1,20}}){{0,5}} {_ABSENT}"
+    ),
+    r"\b[Nn]o (?:usable |suitable |working )?(?:lib)?%(?:[ /]\w{1,12}){0,3} (?:found|available|installed|detected)",
+    rf"{_UNABLE}{_FEW}(?:-l|lib)?%{_END}",
+    (
+        rf"(?:[Rr]equires?|[Nn]eeds?|[Ii]nstall|[Mm]ust have)(?: [\w-]{{1,12}}){{0,2}} ['\"`(]?(?:lib)?%{_END}"
+        r"(?![^\n]{0,80}(?:but |found version|[Yy]ou have|too old|installed version|found '))"
+    ),
+)
+
+
 class Phrase(msgspec.Struct, frozen=True, kw_only=True):
-    """One way of saying that something is missing.
+    """One way to say that something is missing.
 
     Attributes:
         kind: of thing, a field of `Missing`.
@@ -63,7 +78,10 @@ PHRASES = (
         text=rf"(?<![\w/.-])%['\">)]{{0,2}} (?:header |file ){{0,2}}(?:(?:is|was|were|could|can) )?{_ABSENT}",
         asked=True,
     ),
-    Phrase(kind="fortran", text=r"annot open module file '%\.mod'|an't open included file '%'|nable to open MODULE file %\.mod"),
+    Phrase(
+        kind="fortran",
+        text=r"annot open module file '%\.mod'|an't open included file '%'|nable to open MODULE file %\.mod",
+    ),
     # Linkers: GNU ld, gold, lld, mold, Apple's, and rustc before it calls one.
     Phrase(
         kind="libraries",
@@ -79,41 +97,41 @@ PHRASES = (
     ),
     Phrase(
         kind="modules",
-        text=r"Dependency \"%\" not found|[Ss]ystem library `%` required by crate|ERROR: Dependency '?\"?%['\"]? is required"
-        r"|`%\.pc` needs to be installed|(?<![\w.+-])%(?:\.pc)? not found using pkg-config",
+        text=r"Dependency \"%\" not found|[Ss]ystem library `%` required by crate"
+        r"|ERROR: Dependency '?\"?%['\"]? is required|`%\.pc` needs to be installed"
+        r"|(?<![\w.+-])%(?:\.pc)? not found using pkg-config",
     ),
     Phrase(
         kind="modules",
         text=r"(?:required packages? (?:was|were) not found:\n\n\s{1,12}- "
         r"|error: Package requirements [^\n]{1,200} were not met:\n\n(?:No package|Package) '?)%(?![\w+.-])",
     ),
-    Phrase(kind="modules", text=r"pkg-config['\"`]?[^\n]{0,100} ['\"]?%['\"`]{0,2} did not exit|None of the required '%[;']"),
+    Phrase(
+        kind="modules",
+        text=r"pkg-config['\"`]?[^\n]{0,100} ['\"]?%['\"`]{0,2} did not exit|None of the required '%[;']",
+    ),
     Phrase(
         kind="cmake",
         text=rf"{_CMAKE}(?:Could NOT find %\b(?!: Found unsuitable)|By not providing \"Find%\."
         r"|Could not find a package configuration file provided by \"%\")",
     ),
-    Phrase(kind="cmake", text=r"CMake Error: [^\n]{0,100}set to NOTFOUND[^\n]{0,20}\n[^\n]{0,120}\n\s{0,4}%_(?:INCLUDE|LIBRAR)"),
+    Phrase(
+        kind="cmake",
+        text=r"CMake Error: [^\n]{0,100}set to NOTFOUND[^\n]{0,20}\n[^\n]{0,120}\n\s{0,4}%_(?:INCLUDE|LIBRAR)",
+    ),
     # Shells, Python's subprocess, configure scripts of any kind.
     Phrase(kind="programs", text=r"No such file or directory: '(?:/[\w./-]{1,100}/)?%'"),
     Phrase(
         kind="programs",
-        text=rf"(?<![\w/.-])%['\"`]?:? (?:command |executable |binary |program |script )?(?:(?:was|is|could) )?{_ABSENT}"
-        rf"|{_UNABLE}{_FEW}%{_END}|which: no % in",
+        text=rf"(?<![\w/.-])%['\"`]?:? (?:command |executable |binary |program |script )?"
+        rf"(?:(?:was|is|could) )?{_ABSENT}|{_UNABLE}{_FEW}%{_END}|which: no % in",
         asked=True,
     ),
     *(
         Phrase(kind=kind, text=complaint + about)
         for kind in ("programs", "names")
         for complaint in (_SAID, _BELOW)
-        for about in (
-            rf"[ '\"`(<:/-](?:lib)?%['\"`)>]{{0,2}}(?:=\w{{1,12}}|,)?"
-            rf"(?: (?!but |so |using )[\w.()>=+/-]{{1,20}}){{0,5}} {_ABSENT}",
-            r"\b[Nn]o (?:usable |suitable |working )?(?:lib)?%(?:[ /]\w{1,12}){0,3} (?:found|available|installed|detected)",
-            rf"{_UNABLE}{_FEW}(?:-l|lib)?%{_END}",
-            rf"(?:[Rr]equires?|[Nn]eeds?|[Ii]nstall|[Mm]ust have)(?: [\w-]{{1,12}}){{0,2}} ['\"`(]?(?:lib)?%{_END}"
-            r"(?![^\n]{0,80}(?:but |found version|[Yy]ou have|too old|installed version))",
-        )
+        for about in _ABOUT
     ),
     Phrase(
         kind="names",
@@ -151,7 +169,7 @@ class Things:
         return next(symptom for symptom, expression in self._owners if expression.fullmatch(thing))
 
     def phrase(self, phrase: Phrase) -> str:
-        """A phrase of this kind as a regular expression; what is missing is in one of the groups `thing0`, `thing1`..."""
+        """A phrase of this kind as a regular expression; what is missing is in one of its groups."""
         pieces = phrase.text.split(_HOLE)
         case = "(?i:" if self.kind == "names" else "(?:"
         found = pieces[0]

@@ -183,7 +183,9 @@ class _Found:
         """Special before general, and among these in the order of their files."""
         return self.symptom.general, self.order
 
-    def place(self, others: Iterable[_Found], configured: int, failures: Iterable[int]) -> tuple[bool, bool, int, tuple[bool, int]]:
+    def place(
+        self, others: Iterable[_Found], configured: int, failures: Iterable[int]
+    ) -> tuple[bool, bool, int, tuple[bool, int]]:
         """What causes are sorted by: something warned of did not stop the program that some other cause stopped.
 
         Nor did a package that was asked for before configuring came to its end, on the line `configured`, or when none
@@ -198,7 +200,7 @@ class _Found:
         return survived, self.symptom.reports, max([first, *same]) if self.symptom.general else first, self.rank
 
     def passed(self, lines: int, last_failure: int) -> bool:
-        """Whether the log, of so many lines, went on as if it had not been: nothing failed later, and it did not end there.
+        """Whether the log, of so many lines, went on as if it had not been: nothing failed later, or at its end.
 
         `last_failure` is the line that last spoke of one that was not only asked about, and that does not pass.
         """
@@ -293,10 +295,8 @@ class _Sieve:
 
         So is what the log, of so many lines, went on after.
         """
-        failed = max(
-            (self.last_error, self.last_stop)
-            + tuple(each.last for each in self.found.values() if not each.asked and not each.symptom.passes)
-        )
+        lasting = (each.last for each in self.found.values() if not each.asked and not each.symptom.passes)
+        failed = max((self.last_error, self.last_stop, *lasting))
         found = [each for each in self.found.values() if not each.passed(lines, failed)]
         special = {number for each in found if not each.symptom.general for number in each.numbers}
         kept = [

@@ -104,6 +104,7 @@ class Symptom(_Data, frozen=True, kw_only=True):
         matches: examples of log text that must match.
         misses: similar log text that must not.
         missing: it shows, too, where one of these is said to be missing, in whatever words.
+        errors: it shows, too, where an error ends with one of these, the C library's words for why a call failed.
         general: says only what any compiler's message says; a more special symptom on the same line is preferred.
         reports: says only that a program failed, which has said why itself: any other symptom is preferred.
         passes: may be tried again, or done in another way: no cause of what the log ends with long after it.
@@ -121,6 +122,7 @@ class Symptom(_Data, frozen=True, kw_only=True):
     misses: tuple[str, ...] = ()
     affects: str = ""
     missing: Missing = Missing()
+    errors: tuple[str, ...] = ()
     general: bool = False
     reports: bool = False
     passes: bool = False

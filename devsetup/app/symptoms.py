@@ -74,7 +74,7 @@ def _problems(symptom: Symptom, libraries: frozenset[str]) -> Iterator[str]:
     if not symptom.matches:
         yield "has no example of a log that shows it (matches)"
     yield from (f"does not match its example {text!r}" for text in symptom.matches if not _shows(matcher, text))
-    yield from (f"matches {text!r}, which it must not" for text in symptom.misses if _shows(matcher, text, asked=False))
+    yield from (f"matches {text!r}, which it must not" for text in symptom.misses if _proves(matcher, text))
     yield from (
         f"pattern {source!r} takes {spent:.2f} s for a hostile line" for source, spent in slow_patterns(symptom)
     )
@@ -90,9 +90,14 @@ def _problems(symptom: Symptom, libraries: frozenset[str]) -> Iterator[str]:
         yield from _unfillable(symptom, text)
 
 
-def _shows(matcher: Matcher, text: str, *, asked: bool = True) -> bool:
-    """Whether a text shows the symptom; only what is more than an answer to a question counts if not `asked`."""
-    return any(asked or not hit.asked for window in read((text.encode(),), Log()) for hit in matcher.hits(window))
+def _shows(matcher: Matcher, text: str) -> bool:
+    return any(matcher.hits(window) for window in read((text.encode(),), Log()))
+
+
+def _proves(matcher: Matcher, text: str) -> bool:
+    """Whether a text shows the symptom by more than an answer to a question or the C library's words."""
+    hits = (hit for window in read((text.encode(),), Log()) for hit in matcher.hits(window))
+    return any(not hit.asked and hit.general == hit.symptom.general for hit in hits)
 
 
 def slow_patterns(symptom: Symptom) -> Iterator[tuple[str, float]]:

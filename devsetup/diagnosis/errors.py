@@ -53,8 +53,9 @@ _RETRIED = re.compile(r"[^\n]*\n(?:Warning: Problem|Retrying\b|[^\n]{0,40}[Ww]il
 # Theano's log and Python's warnings, glog and TensorFlow. A linker's warning is often the very cause of what follows.
 _WARNING = re.compile(r"^WARNING \(|^W\d{4} |\bW tensorflow/|\b[A-Z]\w{0,60}Warning: ")
 _TRACEBACK = re.compile(r"^( *)Traceback \(most recent call last\)")
-# What pkg-config says by itself; whether configure goes on is told by what comes after.
+# What pkg-config says by itself, or a shell in the middle of a script; whether that goes on is told by what comes after.
 _ASKED = re.compile(
+    r"^[^\n]{0,100}(?:line \d+|sh: \d+): [^\n:]{1,60}: (?:command )?not found$|"
     r"^\s*Package '?[\w.+-]{1,80}'?(?:, required by [^\n]{1,100}, not found| was not found)|^No package '"
 )
 _CONFIGURED = re.compile(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from devsetup.diagnosis.literals import required, spans_lines
-from devsetup.diagnosis.missing import PHRASES, Phrase, Things, frame
+from devsetup.diagnosis.missing import PHRASES, Phrase, Things
 from devsetup.diagnosis.reading import TRIGGERS
 from devsetup.errors import InvalidInput
 from devsetup.symptom import Missing, Symptom
@@ -28,13 +28,15 @@ class Hit(msgspec.Struct, frozen=True):
     Attributes:
         groups: what the named groups of its pattern matched.
         order: its place in the symptoms' files, which go from the particular to the general.
+        general: it says only what any program's message says: the symptom is general, or the C library's words show it.
         asked: the line may be an answer to someone who does without.
     """
 
     symptom: Symptom
     groups: dict[str, str]
     order: int
-    asked: bool = False
+    general: bool
+    asked: bool
 
 
 class _Expression:
@@ -83,7 +85,7 @@ class _Expression:
 class _Pattern:
     """A pattern of one symptom."""
 
-    asked = False
+    asked = general = False
 
     def __init__(self, symptom: Symptom, text: str) -> None:
         plain = text.translate(_PLAIN_QUOTES)
@@ -103,18 +105,21 @@ class _Phrase:
 
     def __init__(self, phrase: Phrase, things: Things, symptoms: dict[str, Symptom]) -> None:
         self.asked = phrase.asked
-        self.expression = _Expression(f"a phrase for {phrase.kind}", things.phrase(phrase), frame(phrase))
+        self.general = phrase.kind == "errors"
+        self.expression = _Expression(f"a phrase for {phrase.kind}", things.phrase(phrase), things.frame(phrase))
         self._things, self._symptoms = things, symptoms
-        self._name = phrase.kind.removesuffix("s")
+        self._name = "what" if self.general else phrase.kind.removesuffix("s")  # in titles and remedies
 
     def search(self, window: Window) -> tuple[Symptom, dict[str, str]] | None:
         found = self.expression.search(window)
         if found is None:
             return None
-        thing = next(value for value in found.groupdict().values() if value)
+        named = {name: value for name, value in found.groupdict().items() if value}
+        thing = next(value for name, value in named.items() if name.startswith("thing"))
         symptom = self._symptoms[self._things.owner(thing)]
-        # What one library brings is one cause, unless its title tells things apart.
-        return symptom, {self._name: thing} if "<%=" in symptom.title else {}
+        if "<%=" not in symptom.title:
+            return symptom, {}  # what one library brings is one cause
+        return symptom, {self._name: thing, "file": named.get("file", "a file")}
 
 
 class Matcher:
@@ -158,7 +163,7 @@ class Matcher:
         return known
 
     def _search(self, window: Window) -> Iterable[Hit]:
-        """Each symptom once; what cannot be an answer to someone who does without before what can."""
+        """Each symptom once, in the form that says most."""
         found: dict[str, Hit] = {}
         searched: set[int] = set()
         for trigger, patterns in self._by_trigger.items():
@@ -172,14 +177,20 @@ class Matcher:
                 if shown is None:
                     continue
                 symptom, groups = shown
-                if symptom.id not in found or found[symptom.id].asked > pattern.asked:
-                    found[symptom.id] = Hit(symptom, groups, self._order[symptom.id], pattern.asked)
+                general = symptom.general or pattern.general
+                hit = Hit(symptom, groups, self._order[symptom.id], general=general, asked=pattern.asked)
+                before = found.get(symptom.id)
+                if before is None or (before.asked, before.general) > (hit.asked, hit.general):
+                    found[symptom.id] = hit
         return found.values()
 
 
 def _phrases(symptoms: dict[str, Symptom]) -> Iterable[_Phrase]:
-    missing = tuple((name, symptom.missing) for name, symptom in symptoms.items())
-    things = {kind: Things(kind, missing) for kind in Missing.__struct_fields__}
+    things = {
+        kind: Things(kind, {name: getattr(symptom.missing, kind) for name, symptom in symptoms.items()})
+        for kind in Missing.__struct_fields__
+    }
+    things["errors"] = Things("errors", {name: symptom.errors for name, symptom in symptoms.items()})
     return (_Phrase(phrase, things[phrase.kind], symptoms) for phrase in PHRASES if things[phrase.kind])
 
 

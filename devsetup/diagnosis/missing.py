@@ -1,7 +1,8 @@
-"""What is missing, however a tool says so: a header, a library, a module, a program.
+"""What is missing, or why a call failed, however a tool says so.
 
-Every compiler, linker and build system has words of its own for it, and so has many a configure script. The words are
-here, once; what libraries bring is in `symptoms/development.toml`. A new phrase is known for all of them, and a new
+Every compiler, linker and build system has words of its own for a header, a library, a module or a program that it
+misses, and so has many a configure script; every language has a form of its own for the C library's errors. The words
+are here, once; what libraries bring is in `symptoms/development.toml`. A new phrase is known for all of them, and a new
 library in all of these phrases.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from devsetup.symptom import Missing
 
@@ -58,7 +59,7 @@ class Phrase(msgspec.Struct, frozen=True, kw_only=True):
     """One way to say that something is missing.
 
     Attributes:
-        kind: of thing, a field of `Missing`.
+        kind: of thing, a field of `Missing`; or `errors`, the C library's.
         text: a regular expression; `%` stands for the thing.
         asked: it may be an answer to someone who does without: whether that was so, the rest of the log tells.
     """
@@ -137,6 +138,20 @@ PHRASES = (
         kind="names",
         text=rf"RequiredDependencyException: %{_END}|headers or library files could not be found for %{_END}",
     ),
+    # The C library's errors: Python's, Rust's and Node.js's form of them, and that of programs in C and Go.
+    Phrase(kind="errors", text=r"\[Errno \d{1,3}\] %(?!\w)(?:: ['\"](?P<file>[^'\"\n]{1,200}))?"),
+    Phrase(kind="errors", text=r"(?<!\w)% \(os error \d{1,3}\)"),
+    Phrase(kind="errors", text=r"\bE[A-Z]{3,14}: %(?!\w)(?:, \w{1,12} ['\"](?P<file>[^'\"\n]{1,200}))?"),
+    Phrase(
+        kind="errors",
+        text=r"(?:[Ee]rror|ERROR|FATAL|[Ff]atal|panic|xception|\*\*\*|[Ff]ailed|annot |nable to )"
+        r"[^\n]{0,300}?(?P<file>(?<![\w.+@/-])[\w.+@/-]{0,200})['\"`]?(?:: |\()['\"(]?%(?!\w)",
+    ),
+    Phrase(
+        kind="errors",
+        text=r"^\S[^\n]{0,200}?(?P<file>(?<![\w.+@/-])[\w.+@/-]{0,200})['\"`]?: %\.?\n(?:[^\n]{0,300}\n){0,2}[^\n]{0,200}"
+        r"(?:\] Error \d{1,3}(?! \()|exit code:? [1-9]|exit status [1-9]|ninja: build stopped)",
+    ),
     Phrase(
         kind="names",
         text=rf"{_UNABLE}{_FEW}(?:lib)?%['\"`)>]?(?: \w{{1,12}})? (?:librar|header|develop|install|include)",
@@ -146,41 +161,33 @@ PHRASES = (
 
 
 class Things:
-    """What several symptoms miss, of one kind.
+    """What several symptoms are about, of one kind.
 
     `owner` tells whose a thing is. Things are literal, but for `*`, which stands for any part of a name or a path.
     """
 
-    def __init__(self, kind: str, missing: Iterable[tuple[str, Missing]]) -> None:
-        self._owners = [
-            (symptom, re.compile("|".join(map(_expression, _longest_first(getattr(what, kind)))), _flags(kind)))
-            for symptom, what in missing
-            if getattr(what, kind)
-        ]
-        every = _longest_first(thing for _, what in missing for thing in getattr(what, kind))
-        self.expression = "|".join(map(_expression, every))
+    def __init__(self, kind: str, named: Mapping[str, tuple[str, ...]]) -> None:
         self.kind = kind
+        self._owners = tuple(
+            (symptom, re.compile(_any_of(kind, things))) for symptom, things in named.items() if things
+        )
+        self._any = _any_of(kind, (thing for things in named.values() for thing in things))
 
     def __bool__(self) -> bool:
         return bool(self._owners)
 
     def owner(self, thing: str) -> str:
-        """The id of the first symptom that misses the thing."""
+        """The id of the first symptom that is about the thing."""
         return next(symptom for symptom, expression in self._owners if expression.fullmatch(thing))
 
     def phrase(self, phrase: Phrase) -> str:
-        """A phrase of this kind as a regular expression; what is missing is in one of its groups."""
-        pieces = phrase.text.split(_HOLE)
-        case = "(?i:" if self.kind == "names" else "(?:"
-        found = pieces[0]
-        for number, piece in enumerate(pieces[1:]):
-            found += f"(?P<thing{number}>{case}{self.expression})){piece}"
-        return found
+        """A phrase of this kind as a regular expression; the thing is in one of its groups."""
+        first, *rest = phrase.text.split(_HOLE)
+        return first + "".join(f"(?P<thing{number}>{self._any}){piece}" for number, piece in enumerate(rest))
 
-
-def frame(phrase: Phrase) -> str:
-    """A phrase with any word for what is missing: what of it a line must have whatever that is."""
-    return phrase.text.replace(_HOLE, r"[\w]")
+    def frame(self, phrase: Phrase) -> str:
+        """What of a phrase a line must have whatever is missing. Of the few errors, one must be in the line itself."""
+        return self.phrase(phrase) if self.kind == "errors" else phrase.text.replace(_HOLE, r"[\w]")
 
 
 def examples(what: Missing) -> tuple[str, ...]:
@@ -231,13 +238,10 @@ def _of(thing: str, text: str) -> tuple[str, ...]:
     return (text.replace("{}", thing),) if thing else ()
 
 
-def _expression(thing: str) -> str:
-    return re.escape(thing).replace(r"\*", _ANY)
-
-
-def _longest_first(things: Iterable[str]) -> list[str]:
-    return sorted(dict.fromkeys(things), key=len, reverse=True)
-
-
-def _flags(kind: str) -> int:
-    return re.IGNORECASE if kind == "names" else 0
+def _any_of(kind: str, things: Iterable[str]) -> str:
+    """An expression for things of a kind, the longest first: a part of one may be another."""
+    if kind == "errors":  # Go and Node.js begin them with a small letter
+        things = [spelt for thing in things for spelt in (thing, thing[0].lower() + thing[1:])]
+    longest_first = sorted(dict.fromkeys(things), key=len, reverse=True)
+    texts = (re.escape(thing).replace(r"\*", _ANY).replace(r"\ ", " ") for thing in longest_first)
+    return f"(?{'i' if kind == 'names' else ''}:{'|'.join(texts)})"

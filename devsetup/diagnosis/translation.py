@@ -15,7 +15,10 @@ TRIGGERS = (
     *("rreur", "ucun", "mpossible d", "introuvable", "e peut", "finie vers", "finitions multiples", "Permission non"),
     *("manquant", "erron", "existe pas", "autorise pas", "a pas ", "ne correspond", "onnexion refus"),
     *("open impossible", "uniquement disponible", "ne ressemble", "dans l'archive", "Unerwartetes"),
-    *("ein Treffer", "bereits aktuell", " jour."),
+    *("ein Treffer", "bereits aktuell", " jour.", "bereits verwendet", "zu lang", "zu gro", "zur Zeit", "nur lesbar"),
+    *("Zu viele ", "(Quota)", "abgelehnt", "Wartezeit", "ckgesetzt", "Dateizugriff", "Link ", "Operation ist"),
+    *("Trop de ", "trop lon", "trop gros", "quota d'esp", "emporairement", "lecture seule", "texte occup", "Panne d'acc"),
+    *("inter-p", "lai d'attente", "pas accessible", "-initialis", "dresse d", "ration non permise", "Moduldatei"),
 )
 
 # French puts a space in front of a colon and inside its quotes.
@@ -136,6 +139,35 @@ _SENTENCES = tuple(
     )
 )
 
+# Why a call failed, as strerror says it in English, German and French.
+_CALLS = (
+    ('No such file or directory', 'Datei oder Verzeichnis nicht gefunden', 'Aucun fichier ou dossier de ce type'),
+    ('Permission denied', 'Keine Berechtigung', 'Permission non accordée'),
+    ('No space left on device', 'Auf dem Gerät ist kein Speicherplatz mehr verfügbar', 'Aucun espace disponible sur le périphérique'),
+    ('Disk quota exceeded', 'Der zugewiesene Plattenplatz (Quota) ist überschritten', "Débordement du quota d'espace disque"),
+    ('Too many open files', 'Zu viele offene Dateien', 'Trop de fichiers ouverts'),
+    ('Too many open files in system', 'Zu viele offene Dateien im System', 'Trop de fichiers ouverts dans le système'),
+    ('Resource temporarily unavailable', 'Die Ressource ist zur Zeit nicht verfügbar', 'Ressource temporairement non disponible'),
+    ('Cannot allocate memory', 'Nicht genügend Hauptspeicher verfügbar', 'Ne peut allouer de la mémoire'),
+    ('Read-only file system', 'Das Dateisystem ist nur lesbar', 'Système de fichiers accessible en lecture seulement'),
+    ('Text file busy', 'Das Programm kann nicht ausgeführt oder verändert werden (busy)', 'Fichier texte occupé'),
+    ('File name too long', 'Der Dateiname ist zu lang', 'Nom de fichier trop long'),
+    ('Argument list too long', 'Die Argumentliste ist zu lang', "Liste d'arguments trop longue"),
+    ('Too many levels of symbolic links', 'Zu viele Ebenen aus symbolischen Links', 'Trop de niveaux de liens symboliques'),
+    ('Stale file handle', 'Veraltete Dateizugriffsnummer (file handle)', "Panne d'accès au fichier"),
+    ('Input/output error', 'Eingabe-/Ausgabefehler', "Erreur d'entrée/sortie"),
+    ('Invalid cross-device link', 'Ungültiger Link über Gerätegrenzen hinweg', 'Lien physique inter-périphérique invalide'),
+    ('File too large', 'Die Datei ist zu groß', 'Fichier trop gros'),
+    ('Connection refused', 'Verbindungsaufbau abgelehnt', 'Connexion refusée'),
+    ('Connection timed out', 'Die Wartezeit für die Verbindung ist abgelaufen', "Connexion terminée par expiration du délai d'attente"),
+    ('Network is unreachable', 'Das Netzwerk ist nicht erreichbar', "Le réseau n'est pas accessible"),
+    ('No route to host', 'Keine Route zum Zielrechner', "Aucun chemin d'accès pour atteindre l'hôte cible"),
+    ('Connection reset by peer', 'Die Verbindung wurde vom Kommunikationspartner zurückgesetzt', 'Connexion ré-initialisée par le correspondant'),
+    ('Address already in use', 'Die Adresse wird bereits verwendet', 'Adresse déjà utilisée'),
+    ('Operation not permitted', 'Die Operation ist nicht erlaubt', 'Opération non permise'),
+    ('Exec format error', 'Fehler im Format der Programmdatei', 'Erreur de format pour exec()'),
+)
+
 # Fixed words, in this order: the longer before what it contains.
 _PHRASES = (
     ("schwerwiegender Fehler: ", "fatal error: "),
@@ -146,18 +178,11 @@ _PHRASES = (
     ("Kann die Shared-Object-Datei nicht öffnen", "cannot open shared object file"),
     ("Fehler beim Schreiben von", "error writing"),
     ("Schreibfehler: ", "write error: "),
-    ("Fehler im Format der Programmdatei", "Exec format error"),
     ("Fehler: ", "error: "),
     ("Fehler in ", "Error in "),
     ("es gibt kein Paket namens", "there is no package called"),
-    ("Datei oder Verzeichnis nicht gefunden", "No such file or directory"),
-    ("Keine Berechtigung", "Permission denied"),
-    ("Auf dem Gerät ist kein Speicherplatz mehr verfügbar", "No space left on device"),
-    ("Nicht genügend Hauptspeicher verfügbar", "Cannot allocate memory"),
-    ("Das Programm kann nicht ausgeführt oder verändert werden (busy)", "Text file busy"),
     ("Der Name oder der Dienst ist nicht bekannt", "Name or service not known"),
     ("Temporärer Fehler bei der Namensauflösung", "Temporary failure in name resolution"),
-    ("Das Netzwerk ist nicht erreichbar", "Network is unreachable"),
     ("falsche ELF-Klasse", "wrong ELF class"),
     ("Die Datei ist zu kurz", "file too short"),
     ("Ungültiger ELF-Header", "invalid ELF header"),
@@ -208,15 +233,10 @@ _PHRASES = (
     ("erreur d'écriture", "write error"),
     ("Erreur temporaire de résolution de", "Temporary failure resolving"),
     ("Erreur de segmentation", "Segmentation fault"),
-    ("Erreur de format pour exec()", "Exec format error"),
     ("erreur: ", "error: "),
     (" (ignoriert)", " (ignored)"),
     (" (ignorée)", " (ignored)"),
     ("Erreur dans ", "Error in "),
-    ("Permission non accordée", "Permission denied"),
-    ("Aucun espace disponible sur le périphérique", "No space left on device"),
-    ("Ne peut allouer de la mémoire", "Cannot allocate memory"),
-    ("Fichier texte occupé", "Text file busy"),
     ("Processus arrêté", "Killed"),
     ("mauvaise classe ELF", "wrong ELF class"),
     ("fichier trop court", "file too short"),
@@ -279,4 +299,7 @@ def to_english(text: str) -> str:
             text = pattern.sub(english, text)
     for phrase, english in _PHRASES:
         text = text.replace(phrase, english)
+    for english, *foreign in _CALLS:
+        for phrase in foreign:
+            text = text.replace(phrase, english)
     return text

@@ -171,6 +171,7 @@ class _Found:
         self.symptom: Symptom = hit.symptom
         self.groups = hit.groups
         self.order = hit.order
+        self.general = True
         self.asked = True
         self.last = 0
         self.lines: list[Line] = []
@@ -181,7 +182,7 @@ class _Found:
     @property
     def rank(self) -> tuple[bool, int]:
         """Special before general, and among these in the order of their files."""
-        return self.symptom.general, self.order
+        return self.general, self.order
 
     def place(
         self, others: Iterable[_Found], configured: int, failures: Iterable[int]
@@ -189,15 +190,19 @@ class _Found:
         """What causes are sorted by: something warned of did not stop the program that some other cause stopped.
 
         Nor did a package that was asked for before configuring came to its end, on the line `configured`, or when none
-        of the `failures` came soon after. What only reports that a program failed comes behind what that program said.
+        of the `failures` came soon after, or one that has words of its own. What only reports that a program failed comes behind what that program said.
 
         A general message comes behind a more particular one of the same event, even when the log has it before.
         """
         same = [each.lines[0].number for each in others if each.rank < self.rank and self._one_event(each)]
         first = self.lines[0].number
-        answered = first < configured or not any(0 <= failure - self.last <= _ANSWERING for failure in failures)
+        own_words = any(
+            not each.asked and not each.symptom.reports and each.lines[0].number > self.last + _NEAR for each in others
+        )
+        followed = any(0 <= failure - self.last <= _ANSWERING for failure in failures)
+        answered = first < configured or own_words or not followed
         survived = is_warning(self.lines[0].text) or (self.asked and answered)
-        return survived, self.symptom.reports, max([first, *same]) if self.symptom.general else first, self.rank
+        return survived, self.symptom.reports, max([first, *same]) if self.general else first, self.rank
 
     def passed(self, lines: int, last_failure: int) -> bool:
         """Whether the log, of so many lines, went on as if it had not been: nothing failed later, or at its end.
@@ -218,17 +223,18 @@ class _Found:
         next_to = not is_stop(own.text) and 0 < its.number - own.number <= _NEAR
         return bool(quoted or self.files & other.files or next_to)
 
-    def seen(self, line: Line, *, asked: bool) -> None:
+    def seen(self, line: Line, hit: Hit) -> None:
         self.count += 1
         self.last = line.number
-        self.asked = self.asked and asked
+        self.general = self.general and hit.general
+        self.asked = self.asked and (hit.asked or is_asked(line.text))
         if len(self.lines) < _SHOWN:
             self.lines.append(line)
             self.numbers.add(line.number)
             source = _SOURCE.match(line.text)
             if source:
                 self.files.add(source[1])
-            elif self.symptom.general and _LINKED in line.text:
+            elif self.general and _LINKED in line.text:
                 self.files.add(_LINKED)
 
 
@@ -284,7 +290,7 @@ class _Sieve:
                 return
             self.named[hit.symptom.id] += 1
             self.found[key] = _Found(hit)
-        self.found[key].seen(line, asked=hit.asked or is_asked(line.text))
+        self.found[key].seen(line, hit)
 
     def known(self) -> frozenset[str]:
         """The lines, as they are kept, that show a symptom."""
@@ -298,11 +304,11 @@ class _Sieve:
         lasting = (each.last for each in self.found.values() if not each.asked and not each.symptom.passes)
         failed = max((self.last_error, self.last_stop, *lasting))
         found = [each for each in self.found.values() if not each.passed(lines, failed)]
-        special = {number for each in found if not each.symptom.general for number in each.numbers}
+        special = {number for each in found if not each.general for number in each.numbers}
         kept = [
             each
             for each in found
-            if not each.symptom.general or not any(_near(number, special) for number in each.numbers)
+            if not each.general or not any(_near(number, special) for number in each.numbers)
         ]
         failures = {
             *(number for each in kept if not each.asked for number in each.numbers),
@@ -313,8 +319,8 @@ class _Sieve:
 
 def _telling(hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
     """Without the general ones after the first: their files go from the particular to the general."""
-    general = tuple(hit for hit in hits if hit.symptom.general)[:1]
-    return (*(hit for hit in hits if not hit.symptom.general), *general)
+    general = tuple(hit for hit in hits if hit.general)[:1]
+    return (*(hit for hit in hits if not hit.general), *general)
 
 
 def _near(number: int, others: set[int]) -> bool:

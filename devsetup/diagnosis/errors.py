@@ -11,7 +11,8 @@ _ERROR = re.compile(
     r"(\berror:|\berror\b(?![.\w/-])[^:]{0,80}:( |$)|^E: |^ERROR|\bfatal( error)?: |undefined reference|cannot find -l"
     r"|No space left on device|No such file or directory|command not found|sh: (line )?\d+: .{1,200}: not found$"
     r"|not found \(required by|wrong ELF class|invalid ELF header|file too short|Exec format error|Text file busy"
-    r"|Permission denied|Killed\b|cc1plus: out of memory|multiple definition of|Library not loaded: "
+    r"|Permission denied|(?<![\w-])Killed\b(?![-.\w])"
+    r"|cc1plus: out of memory|multiple definition of|Library not loaded: "
     r"|^Undefined symbols|\bld(\.\w+)?: (?!warning)"
     r"|No rule to make target|^\S+:\d+: \*\*\* |Temporary failure|unable to resolve|Could not resolve|Could not connect"
     r"|Package .{1,100} not found$|^\s*[\w.]{0,100}(Error|Exception|NotFound|VersionConflict)\b|^CMake Error\b"
@@ -53,7 +54,7 @@ _RETRIED = re.compile(r"[^\n]*\n(?:Warning: Problem|Retrying\b|[^\n]{0,40}[Ww]il
 # Theano's log and Python's warnings, glog and TensorFlow. A linker's warning is often the very cause of what follows.
 _WARNING = re.compile(r"^WARNING \(|^W\d{4} |\bW tensorflow/|\b[A-Z]\w{0,60}Warning: ")
 _TRACEBACK = re.compile(r"^( *)Traceback \(most recent call last\)")
-# What pkg-config says by itself, or a shell in the middle of a script; whether that goes on is told by what comes after.
+# What pkg-config says by itself, or a shell in the middle of a script; what comes after tells whether that goes on.
 _ASKED = re.compile(
     r"^[^\n]{0,100}(?:line \d+|sh: \d+): [^\n:]{1,60}: (?:command )?not found$|"
     r"^\s*Package '?[\w.+-]{1,80}'?(?:, required by [^\n]{1,100}, not found| was not found)|^No package '"
@@ -63,7 +64,7 @@ _CONFIGURED = re.compile(
 )
 # What no build survives.
 _STOP = re.compile(
-    r"^g?make(\[\d+\])?: \*\*\* |^\S+:\d+: \*\*\* .*Stop\.$|^ninja: (build stopped|error)|^FAILED: "
+    r"^CMake Error\b|^g?make(\[\d+\])?: \*\*\* |^\S+:\d+: \*\*\* .*Stop\.$|^ninja: (build stopped|error)|^FAILED: "
     r"|^--- fail: |^-- Configuring incomplete|^CMake (?:Generate|Configure) step failed"
     r"|^configure: error:|^dpkg-buildpackage: error|^##\[error\]|^E: Sub-process"
     r"|\bBUILD FAILED\b|failed to (build|solve)|non-zero exit status|exit(ed with)? (code|status):? [1-9]"
@@ -121,6 +122,11 @@ def is_asked(line: str) -> bool:
 def is_configured(line: str) -> bool:
     """Whether a line says that configuring came to its end: nothing before it was in its way."""
     return bool(_CONFIGURED.search(line))
+
+
+def is_looked_for(line: str) -> bool:
+    """Whether a line says that a program which only looked for a file did not find it."""
+    return bool(_LOOKED.match(line)) and line.endswith("No such file or directory")
 
 
 def is_probe(context: str) -> bool:

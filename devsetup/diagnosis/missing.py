@@ -114,14 +114,15 @@ PHRASES = (
     Phrase(
         kind="cmake",
         text=rf"{_CMAKE}(?:Could NOT find %\b(?!: Found unsuitable)|By not providing \"Find%\."
-        r"|Could not find a package configuration file provided by \"%\")",
+        r"|Could not find a package configuration file provided by(?: |\n\s{1,16})\"%\")",
     ),
     Phrase(
         kind="cmake",
         text=r"CMake Error: [^\n]{0,100}set to NOTFOUND[^\n]{0,20}\n[^\n]{0,120}\n\s{0,4}%_(?:INCLUDE|LIBRAR)",
     ),
     # Shells, Python's subprocess, configure scripts of any kind.
-    Phrase(kind="programs", text=r"No such file or directory: '(?:/[\w./-]{1,100}/)?%'"),
+    Phrase(kind="programs", text=r"FileNotFoundError: [^\n]{0,30}No such file or directory: '(?:/[\w./-]{1,100}/)?%'"),
+    Phrase(kind="programs", text=r"No such file or directory: '(?:/[\w./-]{1,100}/)?%'", asked=True),
     Phrase(
         kind="programs",
         text=rf"(?<![\w/.-])%['\"`]?:? (?:command |executable |binary |program |script )?"
@@ -144,13 +145,13 @@ PHRASES = (
     Phrase(kind="errors", text=r"\bE[A-Z]{3,14}: %(?!\w)(?:, \w{1,12} ['\"](?P<file>[^'\"\n]{1,200}))?"),
     Phrase(
         kind="errors",
-        text=r"(?:[Ee]rror|ERROR|FATAL|[Ff]atal|panic|xception|\*\*\*|[Ff]ailed|annot |nable to )"
+        text=r"(?:[Ee]rror|ERROR|FATAL|[Ff]atal|panic|xception|\*\*\*|[Ff]ailed|nable to )"
         r"[^\n]{0,300}?(?P<file>(?<![\w.+@/-])[\w.+@/-]{0,200})['\"`]?(?:: |\()['\"(]?%(?!\w)",
     ),
     Phrase(
         kind="errors",
-        text=r"^\S[^\n]{0,200}?(?P<file>(?<![\w.+@/-])[\w.+@/-]{0,200})['\"`]?: %\.?\n(?:[^\n]{0,300}\n){0,2}[^\n]{0,200}"
-        r"(?:\] Error \d{1,3}(?! \()|exit code:? [1-9]|exit status [1-9]|ninja: build stopped)",
+        text=r"^\S[^\n]{0,200}?(?P<file>(?<![\w.+@/-])[\w.+@/-]{0,200})['\"`]?: %\.?\n(?:[^\n]{0,300}\n){0,2}"
+        r"[^\n]{0,200}(?:\] Error \d{1,3}(?! \()|exit code:? [1-9]|exit status [1-9]|ninja: build stopped)",
     ),
     Phrase(
         kind="names",

@@ -195,6 +195,38 @@ TRIGGERS = (
     # Where pytest's sections begin and end.
     *("= PASSES =", "= short test summary", "= FAILURES", "= warnings summary", "passed in ", "passed, "),
     *("nsufficient", "CUDA-capable", "runtime CuDNN", "old GPU back"),
+    # Patterns whose other words are too common, or only in one of several messages.
+    *("CUDA_HOME", "baseline optim", "compiled to use", "make sure the", "MYSQLCLIENT", "Global symbol", "given is "),
+    *("Ruby", "GemNotFound", "may not be", "go.mod", "gemspec", "deployment mode", "bundle is locked", "lock file"),
+    *(
+        "outside ",
+        "Encountered missing",
+        "Missing binding",
+        "rror (",
+        "connect error",
+        "network error",
+        "sending request",
+    ),
+    *("timeout", "execution expired", "certificate", "SSL peer", "no ebuilds", "dependency problems", "providers can"),
+    *("trying to overwrite", "conflicts with file", "older than", "in the future", "HOST IDENTIFICATION", "host key"),
+    *("data quota", "setup command", "not conform", "Discarding ", "different CUDA", "OfflineMode", "NLTK", "--user"),
+    *("InterpreterNot", "r_home", "R_HOME", "different version of", "#error", "only meant", "US-ASCII", "time zone"),
+    *("no font", "not loadable", "cache resources", "Requiring name", "watch limit", "shared memory", "dial unix"),
+    *("no image found", "unresolvable", "need root", "be root", "s root", "was skipped", "disagrees", "agreed to"),
+    *("C1083", "wrong format", "architecture of input", "duplicate symbol", "library called", "pq wrapper"),
+    *("executable", "gateway process", "bad_alloc", "DefaultCPU", "bug report", "space needed", "errno = ", "EDQUOT"),
+    *("disk space", "write permissions", "ENFILE", "edition", "unnamed module", "wrong version", "ubmodule", 'make: "'),
+    *(
+        "unadvertised",
+        "not our ref",
+        "branch or tag",
+        "ChecksumMis",
+        "status code",
+        "HTTP status",
+        "got ",
+        "lto object",
+    ),
+    *("took longer", "legacy-install", "Non-resolvable", "none of the choices", "rror message"),
 )
 _CARRY_LINES = 4  # a pattern spans at most so many lines
 _TAIL_LINES = 12

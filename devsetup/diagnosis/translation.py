@@ -17,7 +17,16 @@ TRIGGERS = (
     *("open impossible", "uniquement disponible", "ne ressemble", "dans l'archive", "Unerwartetes"),
     *("ein Treffer", "bereits aktuell", " jour.", "bereits verwendet", "zu lang", "zu gro", "zur Zeit", "nur lesbar"),
     *("Zu viele ", "(Quota)", "abgelehnt", "Wartezeit", "ckgesetzt", "Dateizugriff", "Link ", "Operation ist"),
-    *("Trop de ", "trop lon", "trop gros", "quota d'esp", "emporairement", "lecture seule", "texte occup", "Panne d'acc"),
+    *(
+        "Trop de ",
+        "trop lon",
+        "trop gros",
+        "quota d'esp",
+        "emporairement",
+        "lecture seule",
+        "texte occup",
+        "Panne d'acc",
+    ),
     *("inter-p", "lai d'attente", "pas accessible", "-initialis", "dresse d", "ration non permise", "Moduldatei"),
 )
 
@@ -30,6 +39,8 @@ _FRENCH_QUOTES = re.compile("« ?([^«»]{0,300}?) ?»")
 _SENTENCES = tuple(
     (needle, re.compile(pattern), english)
     for needle, pattern, english in (
+        ("Bauabh", r"Fehler: Nicht erfüllte Bauabhängigkeiten:", r"error: unmet build dependencies:"),
+        ("construction", r"erreur: dépendances de construction non trouvées ?:", r"error: unmet build dependencies:"),
         ("falscher Wert", r"falscher Wert ('[^']{1,100}') für Schalter", r"bad value \1 for"),
         ("existiert nicht", r"Repository ('[^']{1,200}') existiert nicht", r"repository \1 does not exist"),
         (
@@ -141,31 +152,59 @@ _SENTENCES = tuple(
 
 # Why a call failed, as strerror says it in English, German and French.
 _CALLS = (
-    ('No such file or directory', 'Datei oder Verzeichnis nicht gefunden', 'Aucun fichier ou dossier de ce type'),
-    ('Permission denied', 'Keine Berechtigung', 'Permission non accordée'),
-    ('No space left on device', 'Auf dem Gerät ist kein Speicherplatz mehr verfügbar', 'Aucun espace disponible sur le périphérique'),
-    ('Disk quota exceeded', 'Der zugewiesene Plattenplatz (Quota) ist überschritten', "Débordement du quota d'espace disque"),
-    ('Too many open files', 'Zu viele offene Dateien', 'Trop de fichiers ouverts'),
-    ('Too many open files in system', 'Zu viele offene Dateien im System', 'Trop de fichiers ouverts dans le système'),
-    ('Resource temporarily unavailable', 'Die Ressource ist zur Zeit nicht verfügbar', 'Ressource temporairement non disponible'),
-    ('Cannot allocate memory', 'Nicht genügend Hauptspeicher verfügbar', 'Ne peut allouer de la mémoire'),
-    ('Read-only file system', 'Das Dateisystem ist nur lesbar', 'Système de fichiers accessible en lecture seulement'),
-    ('Text file busy', 'Das Programm kann nicht ausgeführt oder verändert werden (busy)', 'Fichier texte occupé'),
-    ('File name too long', 'Der Dateiname ist zu lang', 'Nom de fichier trop long'),
-    ('Argument list too long', 'Die Argumentliste ist zu lang', "Liste d'arguments trop longue"),
-    ('Too many levels of symbolic links', 'Zu viele Ebenen aus symbolischen Links', 'Trop de niveaux de liens symboliques'),
-    ('Stale file handle', 'Veraltete Dateizugriffsnummer (file handle)', "Panne d'accès au fichier"),
-    ('Input/output error', 'Eingabe-/Ausgabefehler', "Erreur d'entrée/sortie"),
-    ('Invalid cross-device link', 'Ungültiger Link über Gerätegrenzen hinweg', 'Lien physique inter-périphérique invalide'),
-    ('File too large', 'Die Datei ist zu groß', 'Fichier trop gros'),
-    ('Connection refused', 'Verbindungsaufbau abgelehnt', 'Connexion refusée'),
-    ('Connection timed out', 'Die Wartezeit für die Verbindung ist abgelaufen', "Connexion terminée par expiration du délai d'attente"),
-    ('Network is unreachable', 'Das Netzwerk ist nicht erreichbar', "Le réseau n'est pas accessible"),
-    ('No route to host', 'Keine Route zum Zielrechner', "Aucun chemin d'accès pour atteindre l'hôte cible"),
-    ('Connection reset by peer', 'Die Verbindung wurde vom Kommunikationspartner zurückgesetzt', 'Connexion ré-initialisée par le correspondant'),
-    ('Address already in use', 'Die Adresse wird bereits verwendet', 'Adresse déjà utilisée'),
-    ('Operation not permitted', 'Die Operation ist nicht erlaubt', 'Opération non permise'),
-    ('Exec format error', 'Fehler im Format der Programmdatei', 'Erreur de format pour exec()'),
+    ("No such file or directory", "Datei oder Verzeichnis nicht gefunden", "Aucun fichier ou dossier de ce type"),
+    ("Permission denied", "Keine Berechtigung", "Permission non accordée"),
+    (
+        "No space left on device",
+        "Auf dem Gerät ist kein Speicherplatz mehr verfügbar",
+        "Aucun espace disponible sur le périphérique",
+    ),
+    (
+        "Disk quota exceeded",
+        "Der zugewiesene Plattenplatz (Quota) ist überschritten",
+        "Débordement du quota d'espace disque",
+    ),
+    ("Too many open files", "Zu viele offene Dateien", "Trop de fichiers ouverts"),
+    ("Too many open files in system", "Zu viele offene Dateien im System", "Trop de fichiers ouverts dans le système"),
+    (
+        "Resource temporarily unavailable",
+        "Die Ressource ist zur Zeit nicht verfügbar",
+        "Ressource temporairement non disponible",
+    ),
+    ("Cannot allocate memory", "Nicht genügend Hauptspeicher verfügbar", "Ne peut allouer de la mémoire"),
+    ("Read-only file system", "Das Dateisystem ist nur lesbar", "Système de fichiers accessible en lecture seulement"),
+    ("Text file busy", "Das Programm kann nicht ausgeführt oder verändert werden (busy)", "Fichier texte occupé"),
+    ("File name too long", "Der Dateiname ist zu lang", "Nom de fichier trop long"),
+    ("Argument list too long", "Die Argumentliste ist zu lang", "Liste d'arguments trop longue"),
+    (
+        "Too many levels of symbolic links",
+        "Zu viele Ebenen aus symbolischen Links",
+        "Trop de niveaux de liens symboliques",
+    ),
+    ("Stale file handle", "Veraltete Dateizugriffsnummer (file handle)", "Panne d'accès au fichier"),
+    ("Input/output error", "Eingabe-/Ausgabefehler", "Erreur d'entrée/sortie"),
+    (
+        "Invalid cross-device link",
+        "Ungültiger Link über Gerätegrenzen hinweg",
+        "Lien physique inter-périphérique invalide",
+    ),
+    ("File too large", "Die Datei ist zu groß", "Fichier trop gros"),
+    ("Connection refused", "Verbindungsaufbau abgelehnt", "Connexion refusée"),
+    (
+        "Connection timed out",
+        "Die Wartezeit für die Verbindung ist abgelaufen",
+        "Connexion terminée par expiration du délai d'attente",
+    ),
+    ("Network is unreachable", "Das Netzwerk ist nicht erreichbar", "Le réseau n'est pas accessible"),
+    ("No route to host", "Keine Route zum Zielrechner", "Aucun chemin d'accès pour atteindre l'hôte cible"),
+    (
+        "Connection reset by peer",
+        "Die Verbindung wurde vom Kommunikationspartner zurückgesetzt",
+        "Connexion ré-initialisée par le correspondant",
+    ),
+    ("Address already in use", "Die Adresse wird bereits verwendet", "Adresse déjà utilisée"),
+    ("Operation not permitted", "Die Operation ist nicht erlaubt", "Opération non permise"),
+    ("Exec format error", "Fehler im Format der Programmdatei", "Erreur de format pour exec()"),
 )
 
 # Fixed words, in this order: the longer before what it contains.

@@ -21,6 +21,7 @@ from devsetup.diagnosis.errors import (
     is_configured,
     is_consequence,
     is_error,
+    is_looked_for,
     is_stop,
     is_warning,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 _NAMED = 3  # causes of one symptom that are told apart
 _NEAR = 3  # lines: a general message this close to a special one is the same event
+_EARLIER = 10  # lines: a general message so long before every special one is of an event of its own
 _QUOTED = 60  # lines of a compiler's or a program's that CMake puts below its complaint
 _LINKED = "undefined reference to"
 _CMAKE = re.compile(r"CMake Error")
@@ -49,7 +51,7 @@ _HOLE = "<%="
 _ANSWERED = 3  # lines after which an answer to someone who does without is no longer what a log ends with
 _ANSWERING = 25  # lines within which a program that cannot do without says so and ends
 _GONE_ON = 8  # lines after which a step that may fail did not end the log
-_ENDING = 30  # lines: an error this close to the end of a log is why it ends
+_ENDING = 12  # lines: an error this close to the end of a log is why it ends
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -189,8 +191,9 @@ class _Found:
     ) -> tuple[bool, bool, int, tuple[bool, int]]:
         """What causes are sorted by: something warned of did not stop the program that some other cause stopped.
 
-        Nor did a package that was asked for before configuring came to its end, on the line `configured`, or when none
-        of the `failures` came soon after, or one that has words of its own. What only reports that a program failed comes behind what that program said.
+        Nor did what was missing before configuring came to its end, on the line `configured`, or was asked for when
+        none of the `failures` came soon after, or one that has words of its own. What only reports that a program
+        failed comes behind what that program said.
 
         A general message comes behind a more particular one of the same event, even when the log has it before.
         """
@@ -201,7 +204,7 @@ class _Found:
         )
         followed = any(0 <= failure - self.last <= _ANSWERING for failure in failures)
         answered = first < configured or own_words or not followed
-        survived = is_warning(self.lines[0].text) or (self.asked and answered)
+        survived = is_warning(self.lines[0].text) or (self.asked and answered) or (self.general and first < configured)
         return survived, self.symptom.reports, max([first, *same]) if self.general else first, self.rank
 
     def passed(self, lines: int, last_failure: int) -> bool:
@@ -219,7 +222,8 @@ class _Found:
         What make or ninja says when it stops is the last of an event: what follows it is another one.
         """
         own, its = self.lines[0], other.lines[0]
-        quoted = _CMAKE.match(own.text) and not _CMAKE.match(its.text) and 0 < its.number - own.number <= _QUOTED
+        complained = _CMAKE.match(own.text) and not _CMAKE.match(its.text) and not is_stop(its.text)
+        quoted = complained and 0 < its.number - own.number <= _QUOTED
         next_to = not is_stop(own.text) and 0 < its.number - own.number <= _NEAR
         return bool(quoted or self.files & other.files or next_to)
 
@@ -268,7 +272,7 @@ class _Sieve:
             self.last_stop = window.number
             self.stops = [*self.stops, line][:_SHOWN]
         for hit in _telling(hits):
-            if not (hit.asked and _WARNED.search(window.text)):
+            if not (hit.asked and _WARNED.search(window.text)) and not (hit.general and is_looked_for(window.text)):
                 self._keep(hit, line)
         if self.tracebacks.holds(window.text):
             self.followers += not hits and not window.text.lstrip().startswith('File "')
@@ -297,7 +301,7 @@ class _Sieve:
         return frozenset(line.text for each in self.found.values() if not each.asked for line in each.lines)
 
     def causes(self, lines: int) -> list[_Found]:
-        """In the order of the log, warnings last; a general one beside a special one is left out.
+        """In the order of the log, warnings last; a general one beside a special one is left out, unless it came first.
 
         So is what the log, of so many lines, went on after.
         """
@@ -308,7 +312,9 @@ class _Sieve:
         kept = [
             each
             for each in found
-            if not each.general or not any(_near(number, special) for number in each.numbers)
+            if not each.general
+            or each.lines[0].number < min(special, default=0) - _EARLIER
+            or not any(_near(number, special) for number in each.numbers)
         ]
         failures = {
             *(number for each in kept if not each.asked for number in each.numbers),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from failing import LOADER, causes
 
+from devsetup.app import symptoms
+from devsetup.app.workspace import Workspace
 from devsetup.diagnosis import Matcher
 from devsetup.diagnosis.missing import PHRASES
 from devsetup.errors import InvalidInput
@@ -100,7 +102,7 @@ def test_two_tools_are_two_causes_and_two_headers_of_a_library_one() -> None:
 
 
 def test_every_kind_of_thing_has_a_phrase_and_every_phrase_a_kind() -> None:
-    assert {phrase.kind for phrase in PHRASES} == set(Missing.__struct_fields__)
+    assert {phrase.kind for phrase in PHRASES} == {*Missing.__struct_fields__, "errors"}
 
 
 def test_every_expression_of_all_symptoms_together_is_well_formed() -> None:
@@ -112,3 +114,43 @@ def test_a_library_with_a_field_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "symptoms" / "x.toml").write_text('[[library]]\nname = "a"\ntitle = "a"\nheader = ["a.h"]\n')
     with pytest.raises(InvalidInput, match="header"):
         Loader(tmp_path).symptoms()
+
+
+@pytest.mark.parametrize("word", ["No such file or directory", "no such file or directory"])
+def test_an_error_of_the_c_library_is_known_in_the_form_of_every_language(word: str) -> None:
+    for line in (
+        f"OSError: [Errno 2] {word}: '/x/data.bin'",
+        f"error: failed to write `/x/data.bin`: {word} (os error 2)",
+        f"Error: ENOENT: {word}, open '/x/data.bin'",
+        f"panic: open /x/data.bin: {word}",
+        f"Error: writing blob: write /x/data.bin: {word}",
+        f"tool: /x/data.bin: {word}\nmake: *** [Makefile:3: all] Error 1",
+    ):
+        assert first(line) in {"file-missing", "python-file-missing"}, line
+
+
+def test_what_a_program_that_only_looks_does_not_find_is_no_cause() -> None:
+    log = "ls: cannot access '/etc/cdi': No such file or directory\nconfigure: error: zlib is required\n"
+    assert [cause.id for cause in causes(log)] == ["zlib-development-files"]
+
+
+def test_in_german_and_french_too() -> None:
+    assert first("cc: erreur fatale: ne peut exécuter « cc1 »: vfork: Ressource temporairement non disponible") == (
+        "process-limit"
+    )
+    assert first("tar: a: Funktion write fehlgeschlagen: Fehler: a: Das Dateisystem ist nur lesbar") == (
+        "read-only-file-system"
+    )
+    assert first("dpkg-checkbuilddeps: Fehler: Nicht erfüllte Bauabhängigkeiten: libnl-3-dev") == (
+        "build-dependencies-unmet"
+    )
+
+
+def test_a_message_by_which_no_line_is_chosen_is_told_to_who_adds_it(tmp_path: Path) -> None:
+    (tmp_path / "symptoms").mkdir()
+    (tmp_path / "symptoms" / "x.toml").write_text(
+        '[[symptom]]\nid = "a"\ntitle = "a"\nwhere = "build"\npatterns = ["re:fatal error: a|quite another thing"]\n'
+        'cause = "a"\nremedies = []\nconfidence = "C"\nsources = []\nmatches = ["fatal error: a"]\n'
+    )
+    (result,) = symptoms.tested(Workspace(tmp_path, {"DEVSETUP_CATALOGUE": str(tmp_path)}), ())
+    assert "'quite another thing' has no trigger" in result.problems[0]

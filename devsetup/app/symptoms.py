@@ -10,7 +10,8 @@ import msgspec
 
 from devsetup import patching
 from devsetup.diagnosis import Log, Matcher, read
-from devsetup.diagnosis.literals import ends_anywhere
+from devsetup.diagnosis.literals import alternatives, ends_anywhere
+from devsetup.diagnosis.reading import TRIGGERS
 from devsetup.errors import DevsetupError, UsageError
 from devsetup.facts import Facts, OperatingSystem
 from devsetup.loader import suggest
@@ -70,6 +71,13 @@ def _problems(symptom: Symptom, libraries: frozenset[str]) -> Iterator[str]:
         f"pattern {source!r} spans lines, where $ is the end of the last of them: say (?![^\\n])"
         for source in matcher.expressions
         if ends_anywhere(source)
+    )
+    yield from (
+        f"the message {part!r} has no trigger, by which lines are chosen: add one to devsetup/diagnosis/reading.py"
+        for text in symptom.patterns
+        if text.startswith("re:")
+        for part in alternatives(text.removeprefix("re:"))
+        if not any(trigger in part.replace("\\", "") for trigger in TRIGGERS)
     )
     if not symptom.matches:
         yield "has no example of a log that shows it (matches)"

@@ -39,6 +39,18 @@ def required(expression: str) -> Texts:
     return found if reader.at == len(reader.pieces) else ()
 
 
+def alternatives(expression: str) -> tuple[str, ...]:
+    """The expressions, parted by `|` outside of groups, of which any match is one of the whole."""
+    found, depth = [""], 0
+    for piece in _PIECE.findall(expression):
+        depth += piece.startswith("(") - (piece == ")")
+        if piece == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += piece
+    return tuple(found)
+
+
 def spans_lines(expression: str) -> bool:
     r"""Whether a regular expression asks for a line's end, other than to stop before it as `[^\n]` does."""
     return any(piece in {"\n", "\\n"} for piece in _PIECE.findall(expression))

@@ -148,6 +148,8 @@ def test_in_german_and_french_too() -> None:
 
 def test_a_message_by_which_no_line_is_chosen_is_told_to_who_adds_it(tmp_path: Path) -> None:
     (tmp_path / "symptoms").mkdir()
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts" / "libraries.toml").write_text("")
     (tmp_path / "symptoms" / "x.toml").write_text(
         '[[symptom]]\nid = "a"\ntitle = "a"\nwhere = "build"\npatterns = ["re:fatal error: a|quite another thing"]\n'
         'cause = "a"\nremedies = []\nconfidence = "C"\nsources = []\nmatches = ["fatal error: a"]\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from devsetup.diagnosis import Diagnosis, Matcher, diagnose
@@ -125,11 +126,14 @@ def test_a_package_that_configuring_went_on_without_is_not_the_root(end: str) ->
     asked = symptom("asked", "re:^Package 'foo'.* not found")
     assert order(f"{ASKED}\n{FAR}{end}\nerror: special\n", asked, SPECIAL) == ["special", "asked"]
     assert order(f"{ASKED}\nerror: special\n", asked, SPECIAL) == ["asked", "special"]
-    assert order(f"{ASKED}\n{FAR}error: special\n", asked, SPECIAL) == [
-        "special",
-        "asked",
-    ]  # which has words of its own
-    assert order(f"{end}\n{ASKED}\n{FAR}error: special\n", asked, SPECIAL) == ["asked", "special"]
+    assert order(f"{end}\n{ASKED}\nerror: special\n", asked, SPECIAL) == ["asked", "special"]
+
+
+def test_what_failed_long_after_a_package_was_asked_for_has_words_of_its_own() -> None:
+    asked = symptom("asked", "re:^Package 'foo'.* not found")
+    assert order(f"{ASKED}\n{FAR}error: special\n", asked, SPECIAL) == ["special", "asked"]
+    reports = msgspec.structs.replace(SPECIAL, reports=True)
+    assert order(f"{ASKED}\n{FAR}error: special\n", asked, reports) == ["asked", "special"]
 
 
 @pytest.mark.parametrize("object_", ["/tmp/ffconf.rxd9UUCW/test.o", "CMakeFiles/cmTC_0a1b.dir/src.c.o"])

@@ -124,9 +124,15 @@ def _mends(symptom: Symptom) -> bool:
     return any(remedy.action for remedy in symptom.remedies)
 
 
-def _missing(found: Symptom) -> tuple[tuple[str, str], ...]:
-    kinds = ((kind, getattr(found.missing, kind)) for kind in found.missing.__struct_fields__)
-    return tuple((kind, ", ".join(things)) for kind, things in kinds if things)
+def _named(found: Symptom) -> tuple[Block, ...]:
+    """What the symptom is about in whatever words: what is missing, and the C library's errors."""
+    missing = ((kind, getattr(found.missing, kind)) for kind in found.missing.__struct_fields__)
+    rows = tuple((kind, ", ".join(things)) for kind, things in (*missing, ("errors", found.errors)) if things)
+    return (
+        (Table(("kind", "one of"), rows, "In whatever words a tool says that it misses, or fails with"),)
+        if rows
+        else ()
+    )
 
 
 def symptom(found: Symptom) -> tuple[Block, ...]:
@@ -137,8 +143,8 @@ def symptom(found: Symptom) -> tuple[Block, ...]:
             f"{found.cause}\nwhere: {found.where}{f'; {found.affects}' if found.affects else ''}\n"
             f"confidence {found.confidence}: {_CONFIDENCE[found.confidence]}"
         ),
-        Table(("pattern",), tuple((pattern,) for pattern in found.patterns)),
-        Table(("missing", "one of"), _missing(found), "However it is said to be missing"),
+        *((Table(("pattern",), tuple((pattern,) for pattern in found.patterns)),) if found.patterns else ()),
+        *_named(found),
     ]
     rows = tuple(
         (str(remedy.when), remedy.text, "; ".join((*remedy.libraries, *remedy.commands))) for remedy in found.remedies

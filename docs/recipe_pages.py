@@ -12,7 +12,7 @@ import datetime as dt
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import structs
@@ -98,11 +98,7 @@ class _Catalogue:
         self.recipes = loader.recipes()
         self.hosts = loader.hosts()
         self.measured = msgspec.convert(tomllib.loads((HERE / "measured.toml").read_text("utf-8")), Measured)
-        self.symptoms: list[tuple[str, dict[str, Any]]] = [
-            (path.stem, entry)
-            for path in sorted((loader.root / "symptoms").glob("*.toml"))
-            for entry in tomllib.loads(path.read_text("utf-8"))["symptom"]
-        ]
+        self.symptoms = loader.symptoms()
         self.plans = {
             recipe.name: {host: self._plan(recipe.name, host) for host in self.hosts} for recipe in self.recipes
         }
@@ -304,9 +300,9 @@ def _failures(recipe: Recipe, catalogue: _Catalogue) -> Iterator[str]:
     """The symptoms of the file that is named like the recipe, and of those that name it in what they affect."""
     word = re.compile(rf"\b{re.escape(recipe.name)}\b", re.IGNORECASE if len(recipe.name) > 1 else 0)
     rows = [
-        (f"[{entry['id']}](../symptoms.md#{entry['id']})", _plain(entry["title"]), entry["where"])
-        for stack, entry in catalogue.symptoms
-        if stack == recipe.name or word.search(entry.get("affects", ""))
+        (f"[{each.id}](../symptoms.md#{each.id})", _plain(each.title), each.where)
+        for each in catalogue.symptoms
+        if each.stack == recipe.name or word.search(each.affects)
     ]
     if rows:
         yield "### Known failures\n"

@@ -134,20 +134,42 @@ def test_sources_that_depend_on_a_choice_are_told_with_it() -> None:
 
 SYMPTOMS = """
 [[symptom]]
+patterns = ["fatal error: x"]
+cause = "x"
+remedies = []
+confidence = "C"
+sources = []
+matches = []
 id = "too-old"
 title = "this R has no <%= seen.name %> | at all"
 where = "runtime"
 affects = "R before 4"
 [[symptom]]
+patterns = ["fatal error: x"]
+cause = "x"
+remedies = []
+confidence = "C"
+sources = []
+matches = []
 id = "blas-gone"
 title = "no BLAS"
 where = "import"
 affects = "Theano and other code"
 [[symptom]]
+patterns = ["fatal error: x"]
+cause = "x"
+remedies = []
+confidence = "C"
+sources = []
+matches = []
 id = "unrelated"
 title = "the r in here is no name"
 where = "build"
 """
+
+
+def _entries(first: int, last: int) -> str:
+    return "".join(f"[[symptom]]{entry}" for entry in SYMPTOMS.split("[[symptom]]")[1 + first : 1 + last])
 
 
 def test_known_failures_are_told_where_they_belong(tmp_path: Path) -> None:
@@ -155,8 +177,8 @@ def test_known_failures_are_told_where_they_belong(tmp_path: Path) -> None:
     for name in ("recipes", "patches", "workloads", "hosts"):
         shutil.copytree(ROOT / name, root / name)
     (root / "symptoms").mkdir()
-    (root / "symptoms/r.toml").write_text(SYMPTOMS.partition('[[symptom]]\nid = "blas')[0], "utf-8")
-    (root / "symptoms/other.toml").write_text(SYMPTOMS[SYMPTOMS.index('[[symptom]]\nid = "blas') :], "utf-8")
+    (root / "symptoms/r.toml").write_text(_entries(0, 1), "utf-8")
+    (root / "symptoms/other.toml").write_text(_entries(1, 3), "utf-8")
     told = {path.stem: text for path, text in MAKER.pages(root).items()}
     assert r"| [too-old](../symptoms.md#too-old) | this R has no NAME \| at all | runtime |" in told["r"]
     assert "| [blas-gone](../symptoms.md#blas-gone) | no BLAS | import |" in told["theano"]

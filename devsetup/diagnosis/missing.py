@@ -224,7 +224,7 @@ def examples(what: Missing) -> tuple[str, ...]:
 def counterexamples(what: Missing) -> tuple[str, ...]:
     """Lines that are like them and say no such thing."""
     header, library, package, name = (
-        next((thing for thing in kind if "*" not in thing), "")
+        "" if not kind or any("*" in thing for thing in kind) else kind[0]
         for kind in (what.headers, what.libraries, what.cmake, what.names)
     )
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import re
 import shutil
 import sys
@@ -132,44 +133,16 @@ def test_sources_that_depend_on_a_choice_are_told_with_it() -> None:
     assert [row[3] for row in groups] == [f"`{first.sha256}`", f"`{second.sha256}`"]
 
 
-SYMPTOMS = """
-[[symptom]]
-patterns = ["fatal error: x"]
-cause = "x"
-remedies = []
-confidence = "C"
-sources = []
-matches = []
-id = "too-old"
-title = "this R has no <%= seen.name %> | at all"
-where = "runtime"
-affects = "R before 4"
-[[symptom]]
-patterns = ["fatal error: x"]
-cause = "x"
-remedies = []
-confidence = "C"
-sources = []
-matches = []
-id = "blas-gone"
-title = "no BLAS"
-where = "import"
-affects = "Theano and other code"
-[[symptom]]
-patterns = ["fatal error: x"]
-cause = "x"
-remedies = []
-confidence = "C"
-sources = []
-matches = []
-id = "unrelated"
-title = "the r in here is no name"
-where = "build"
-"""
+def symptom(**fields: str) -> str:
+    """An entry of a file of symptoms, with what a page does not tell left empty."""
+    told = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
+    rest = 'patterns = ["fatal error: x"]\ncause = "x"\nremedies = []\nconfidence = "C"\nsources = []\nmatches = []\n'
+    return f"[[symptom]]\n{told}{rest}"
 
 
-def _entries(first: int, last: int) -> str:
-    return "".join(f"[[symptom]]{entry}" for entry in SYMPTOMS.split("[[symptom]]")[1 + first : 1 + last])
+TOO_OLD = symptom(id="too-old", title="this R has no <%= seen.name %> | at all", where="runtime", affects="R before 4")
+BLAS_GONE = symptom(id="blas-gone", title="no BLAS", where="import", affects="Theano and other code")
+UNRELATED = symptom(id="unrelated", title="the r in here is no name", where="build")
 
 
 def test_known_failures_are_told_where_they_belong(tmp_path: Path) -> None:
@@ -177,8 +150,8 @@ def test_known_failures_are_told_where_they_belong(tmp_path: Path) -> None:
     for name in ("recipes", "patches", "workloads", "hosts"):
         shutil.copytree(ROOT / name, root / name)
     (root / "symptoms").mkdir()
-    (root / "symptoms/r.toml").write_text(_entries(0, 1), "utf-8")
-    (root / "symptoms/other.toml").write_text(_entries(1, 3), "utf-8")
+    (root / "symptoms/r.toml").write_text(TOO_OLD, "utf-8")
+    (root / "symptoms/other.toml").write_text(BLAS_GONE + UNRELATED, "utf-8")
     told = {path.stem: text for path, text in MAKER.pages(root).items()}
     assert r"| [too-old](../symptoms.md#too-old) | this R has no NAME \| at all | runtime |" in told["r"]
     assert "| [blas-gone](../symptoms.md#blas-gone) | no BLAS | import |" in told["theano"]

@@ -69,6 +69,10 @@ _STOP = re.compile(
     r"|^configure: error:|^dpkg-buildpackage: error|^##\[error\]|^E: Sub-process"
     r"|\bBUILD FAILED\b|failed to (build|solve)|non-zero exit status|exit(ed with)? (code|status):? [1-9]"
 )
+# Last words of a whole job or command: whatever failed before them was allowed to.
+_JOB_SUCCESS = re.compile(
+    r"^Job succeeded|^Finished: SUCCESS|\bBUILD SUCCESSFUL\b|^\[100%\] Built target |^exit (code|status):? 0$"
+)
 _SUCCESS = re.compile(
     r"^configure: exit 0|^config\.status: (creating|executing)|^-- (Configuring|Generating) done"
     r"|^-- Build files have been written to|^-- (Installing|Up-to-date): |^\[100%\] |^Build targets in project: "
@@ -80,10 +84,6 @@ _SUCCESS = re.compile(
     r"|^\[(?P<steps>\d+)/(?P=steps)\] "
     r"|^\s*Finished (`?\w+`? profile|dev|release)\b|\bnaming to \S+ (\d[\d.]*s )?done|^Finished processing dependencies"
     r"|^\d+ upgraded, \d+ newly installed|Nothing to be done for|^\s*congratulations :\)"
-)
-# What only the last words of a whole job or command are: whatever failed before them was allowed to.
-_JOB_SUCCESS = re.compile(
-    r"^Job succeeded|^Finished: SUCCESS|\bBUILD SUCCESSFUL\b|^\[100%\] Built target |^exit (code|status):? 0$"
 )
 # A count of failures in the summary of a test run, in either order.
 _FAILURES = re.compile(
@@ -207,6 +207,6 @@ def ended_well(tail: tuple[str, ...], *, stopped: bool, known: frozenset[str]) -
     for line in reversed(tail):
         if _SUCCESS.search(line) or _counts_no_failure(line):
             return True
-        if line in known or is_error(line) or is_stop(line):
+        if line[:WIDTH] in known or is_error(line) or is_stop(line):
             return False
     return False

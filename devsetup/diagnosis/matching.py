@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from devsetup import patching
 from devsetup.diagnosis.literals import required, spans_lines
 from devsetup.diagnosis.missing import PHRASES, Phrase, Things
 from devsetup.diagnosis.reading import TRIGGERS
@@ -117,7 +118,7 @@ class _Phrase:
         named = {name: value for name, value in found.groupdict().items() if value}
         thing = next(value for name, value in named.items() if name.startswith("thing"))
         symptom = self._symptoms[self._things.owner(thing)]
-        if "<%=" not in symptom.title:
+        if patching.HOLE not in symptom.title:
             return symptom, {}  # what one library brings is one cause
         return symptom, {self._name: thing, "file": named.get("file", "a file")}
 

@@ -39,7 +39,6 @@ _END = r"(?![\w/-])"
 _HEADER_END = r"(?![\w/.-])"
 _CMAKE = r"CMake Error [^\n]{1,300}\n\s{1,16}"
 
-
 # What a complaint says of something that has a name.
 _ABOUT = (
     (
@@ -139,6 +138,11 @@ PHRASES = (
         kind="names",
         text=rf"RequiredDependencyException: %{_END}|headers or library files could not be found for %{_END}",
     ),
+    Phrase(
+        kind="names",
+        text=rf"{_UNABLE}{_FEW}(?:lib)?%['\"`)>]?(?: \w{{1,12}})? (?:librar|header|develop|install|include)",
+        asked=True,
+    ),
     # The C library's errors: Python's, Rust's and Node.js's form of them, and that of programs in C and Go.
     Phrase(kind="errors", text=r"\[Errno \d{1,3}\] %(?!\w)(?:: ['\"](?P<file>[^'\"\n]{1,200}))?"),
     Phrase(kind="errors", text=r"(?<!\w)% \(os error \d{1,3}\)"),
@@ -152,11 +156,6 @@ PHRASES = (
         kind="errors",
         text=r"^\S[^\n]{0,200}?(?P<file>(?<![\w.+@/-])[\w.+@/-]{0,200})['\"`]?: %\.?\n(?:[^\n]{0,300}\n){0,2}"
         r"[^\n]{0,200}(?:\] Error \d{1,3}(?! \()|exit code:? [1-9]|exit status [1-9]|ninja: build stopped)",
-    ),
-    Phrase(
-        kind="names",
-        text=rf"{_UNABLE}{_FEW}(?:lib)?%['\"`)>]?(?: \w{{1,12}})? (?:librar|header|develop|install|include)",
-        asked=True,
     ),
 )
 

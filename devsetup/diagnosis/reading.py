@@ -7,6 +7,7 @@ one, the cause is among the first of them or, after an hour of warnings, at the 
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -274,6 +275,7 @@ class Log(msgspec.Struct):
     tail: tuple[str, ...] = ()
 
 
+@functools.cache
 def _searches() -> tuple[re.Pattern[bytes], ...]:
     """Expressions that together find every trigger.
 

@@ -324,6 +324,8 @@ _PHRASES = (
     ("Somme de contrôle de hachage incohérente", "Hash Sum mismatch"),
 )
 
+_FIXED = (*_PHRASES, *((phrase, english) for english, *foreign in _CALLS for phrase in foreign))
+
 
 def to_english(text: str) -> str:
     """A line with the messages that are known put into English; a line without any of TRIGGERS stays as it is."""
@@ -336,9 +338,6 @@ def to_english(text: str) -> str:
     for needle, pattern, english in _SENTENCES:
         if needle in text:
             text = pattern.sub(english, text)
-    for phrase, english in _PHRASES:
+    for phrase, english in _FIXED:
         text = text.replace(phrase, english)
-    for english, *foreign in _CALLS:
-        for phrase in foreign:
-            text = text.replace(phrase, english)
     return text

@@ -47,7 +47,6 @@ _CMAKE = re.compile(r"CMake Error")
 _SOURCE = re.compile(r"\s{0,8}([^\s:()]{1,200}\.\w{1,4})(?::\d+:|\(\d+\): )")  # GCC's, clang's and nvcc's place
 _WARNED = re.compile(r"\bwarning\b", re.IGNORECASE)
 _HARMLESS = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]{0,200}")
-_HOLE = "<%="
 _ANSWERED = 3  # lines after which an answer to someone who does without is no longer what a log ends with
 _ANSWERING = 25  # lines within which a program that cannot do without says so and ends
 _GONE_ON = 8  # lines after which a step that may fail did not end the log
@@ -369,7 +368,11 @@ def treatment(remedy: Remedy, groups: Mapping[str, str], machine: Machine) -> Tr
         text=_filled(remedy.text, groups, machine),
         commands=(
             *(f"{'sudo ' if command.privileged else ''}{' '.join(command.argv)}" for command in install),
-            *(line for line in (_filled(line, harmless, machine) for line in remedy.commands) if _HOLE not in line),
+            *(
+                line
+                for line in (_filled(line, harmless, machine) for line in remedy.commands)
+                if patching.HOLE not in line
+            ),
         ),
         needs_root=any(command.privileged for command in install),
         action=remedy.action,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jinja2 import nodes
 
-_HOLE = "<%="
+HOLE = "<%="
 _BLOCK = re.compile(r"<%(?!=)|<#")
 # What a hole may ask facts beside naming a field of theirs.
 _QUESTIONS = {"library", "compiler"}
@@ -36,7 +36,7 @@ def render(template: str, values: Mapping[str, object], *, name: str) -> str:
     """
     if _BLOCK.search(template):
         raise InvalidInput(f"{name}: only <%= variable %> is allowed in a patch, no block tags or comments")
-    if _HOLE not in template:
+    if HOLE not in template:
         return template
     import jinja2  # noqa: PLC0415 - 45 ms that only patches with holes need
     import jinja2.sandbox  # noqa: PLC0415
@@ -47,7 +47,7 @@ def render(template: str, values: Mapping[str, object], *, name: str) -> str:
         return value
 
     environment = jinja2.sandbox.SandboxedEnvironment(
-        variable_start_string=_HOLE,
+        variable_start_string=HOLE,
         variable_end_string="%>",
         block_start_string="<%!",
         block_end_string="!%>",
